@@ -1,0 +1,145 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The virtual Metis card, seen from a transport.
+ *
+ * The card knows a bus of a few functions and nothing of who is behind it: QEMU, a socket client
+ * or the same process. All functions may be called from any thread; register accesses never wait
+ * for DMA or for an engine.
+ */
+#ifndef TETHYS_CARD_CARD_H
+#define TETHYS_CARD_CARD_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/reason.h"
+
+struct card;
+
+/*
+ * The outside world. The card calls these from its own threads, never with a lock held that a
+ * register access takes. dma_read and dma_write return 0 when every byte has been moved and is
+ * visible to the host, else -EFAULT (no mapping, no permission), -ENODEV (bus master off or the
+ * link is gone), -EPERM, -EIO.
+ */
+struct card_bus {
+	void *ctx;
+	int (*dma_read)(void *ctx, uint64_t iova, void *dst, size_t len);	 /* host to card */
+	int (*dma_write)(void *ctx, uint64_t iova, const void *src, size_t len); /* card to host */
+	/* Raise MSI @vector (0-31, already reduced to what the host enabled). Never blocks. */
+	void (*msi)(void *ctx, unsigned int vector);
+	/*
+	 * Put a 32-bit write into the interrupt window that is no MSI of ours. Called only when
+	 * card_config.raw_imwr is set. May be NULL: refused.
+	 */
+	int (*raw_write32)(void *ctx, uint64_t addr, uint32_t data);
+};
+
+enum card_reset {
+	CARD_RESET_FLR,	 /* function-level reset, by config write */
+	CARD_RESET_BUS,	 /* secondary bus reset, vfio-user RESET */
+	CARD_RESET_COLD, /* power: nothing survives */
+};
+
+struct card_config {
+	const char *personality; /* "1.3.2", "1.6.0", "1.8.0"; NULL: the newest */
+	const char *engine;	 /* "onnx", "null"; NULL: "onnx" */
+	bool raw_imwr;		 /* send IMWr messages that are not ours, instead of refusing */
+	int keep_imwr;		 /* over resets: -1 as the personality says, 0 no, 1 yes */
+	/* Every host access the card makes, for the lab's isolation check; may be NULL. */
+	void (*trace)(void *ctx, char kind, uint64_t addr, uint64_t len, int result);
+	void *trace_ctx;
+};
+
+/* Counters since creation; a snapshot, each value read atomically. */
+struct card_stats {
+	uint64_t dma_read_bytes;  /* host to card */
+	uint64_t dma_write_bytes; /* card to host */
+	uint64_t dma_jobs;
+	uint64_t dma_aborts;
+	uint64_t msi_raised;
+	uint64_t msi_unsent;	 /* MSI disabled or bus master off when due */
+	uint64_t imwr_refused;	 /* messages that are not the card's own MSI */
+	uint64_t imwr_raw;	 /* such messages sent on request */
+	uint64_t doorbells_ignored;
+	uint64_t commands;
+	uint64_t commands_failed;
+	uint64_t resets;
+};
+
+/**
+ * card_create() - power a card on
+ * @config: copied; NULL: all defaults
+ * @ret_card: the card, owned by the caller, without a bus
+ * @why: set on failure
+ *
+ * Return: 0; -EINVAL unknown personality or engine; -ENOMEM.
+ */
+int card_create(const struct card_config *config, struct card **ret_card, struct reason *why);
+void card_destroy(struct card *card); /* NULL is fine; detaches first */
+
+/**
+ * card_attach() - plug the card into a bus
+ * @bus: copied; its functions must stay callable until card_detach() returns
+ *
+ * Return: 0; -EBUSY another bus is attached.
+ */
+int card_attach(struct card *card, const struct card_bus *bus);
+
+/**
+ * card_detach() - the other side is gone
+ *
+ * Stops all DMA and engines, then gives the card a cold reset, so that the next owner finds it as
+ * new. After return no bus function is running or will be called. Bounded: a running copy ends at its next
+ * chunk, a running network is told to stop and is left to end on its own when it doesn't listen.
+ */
+void card_detach(struct card *card);
+
+/**
+ * card_region_read() / card_region_write() - an access of the host to a region
+ * @region: VFIO PCI region index: 0-5 BARs, 7 configuration space
+ * @offset: bytes from the region's start
+ * @len: 1, 2, 4 or 8 for BARs, naturally aligned; configuration space and L2 take any length
+ *
+ * BAR0 is 32-bit only: other widths read as zeros and write nothing. Never waits.
+ * The caller need not be trusted.
+ *
+ * Return: 0; -EINVAL no such region, or the access leaves it.
+ */
+int card_region_read(struct card *card, unsigned int region, uint64_t offset, void *buf, size_t len);
+int card_region_write(struct card *card, unsigned int region, uint64_t offset, const void *buf,
+		      size_t len);
+
+/**
+ * card_region_size() - size of a region in bytes, 0 when absent
+ */
+uint64_t card_region_size(unsigned int region);
+
+/**
+ * card_l2() - L2 as memory, for transports that can share it
+ * @ret_fd: sealed memfd of METIS_BAR_L2_BYTES, owned by the card
+ * @ret_trapped: bytes at its start that must go through card_region_write(), page aligned
+ *
+ * Return: address of L2 in this process.
+ */
+void *card_l2(struct card *card, int *ret_fd, size_t *ret_trapped);
+
+void card_reset(struct card *card, enum card_reset kind);
+void card_stats(const struct card *card, struct card_stats *ret_stats);
+/* True while no channel runs and no context is busy. */
+bool card_idle(const struct card *card);
+
+/**
+ * card_inject_dma() - a bus access out of nowhere, for fault injection
+ *
+ * Writes @len bytes of card memory at @card_addr to @iova (@write) or reads them, as a device
+ * whose engine holds a stale pointer would. Runs in the calling thread.
+ *
+ * Return: what the bus said, or -EINVAL for a bad card address.
+ */
+int card_inject_dma(struct card *card, bool write, uint64_t iova, uint64_t card_addr, size_t len);
+/* Put @data to @addr in the interrupt window, through the same door as an IMWr. */
+int card_inject_imwr(struct card *card, uint64_t addr, uint32_t data);
+
+#endif

@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What executes a network inside the card. One small interface, one file per kind.
+ *
+ * Engines trust the table of a module no further than they checked it against the network itself.
+ */
+#ifndef TETHYS_CARD_ENGINE_ENGINE_H
+#define TETHYS_CARD_ENGINE_ENGINE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include <tethys/hw/module.h>
+
+#include "common/reason.h"
+
+struct engine;	/* one per card */
+struct engine_session; /* one per loaded module */
+
+/* A module that has passed card_module_check(); a private copy, not card memory. */
+struct engine_module {
+	const struct metis_module *header;
+	const struct metis_module_tensor *inputs;  /* [header->inputs] */
+	const struct metis_module_tensor *outputs; /* [header->outputs] */
+	const void *payload;
+	size_t payload_bytes;
+};
+
+struct engine_buffer {
+	void *data; /* card memory: the host may change it at any time */
+	size_t bytes;
+};
+
+struct engine_ops {
+	const char *name;
+	int (*create)(struct engine **ret_engine, struct reason *why);
+	void (*destroy)(struct engine *engine);
+	/*
+	 * @cores: 1-4, threads to use. @module and all it points to live as long as the session.
+	 * Return: 0; -ENOTSUP network can't be executed; -EINVAL table and network differ; -ENOMEM.
+	 */
+	int (*load)(struct engine *engine, const struct engine_module *module, unsigned int cores,
+		    struct engine_session **ret_session, struct reason *why);
+	void (*unload)(struct engine_session *session);
+	/* Counts and sizes are those of the module. Return: 0; -ECANCELED; -EIO. */
+	int (*run)(struct engine_session *session, const struct engine_buffer *inputs,
+		   const struct engine_buffer *outputs, struct reason *why);
+	/* End a running run soon; from any thread; nothing when none runs. */
+	void (*cancel)(struct engine_session *session);
+};
+
+extern const struct engine_ops engine_onnx;
+extern const struct engine_ops engine_null; /* copies inputs to outputs, for measuring */
+
+/* By name; NULL when there is none. */
+const struct engine_ops *engine_find(const char *name);
+
+#endif
