@@ -36,7 +36,8 @@ struct engine_ops {
 	int (*create)(struct engine **ret_engine, struct reason *why);
 	void (*destroy)(struct engine *engine);
 	/*
-	 * @cores: 1-4, threads to use. @module and all it points to live as long as the session.
+	 * @cores: 1-4, threads to use. @module's header and tables live as long as the session, its
+	 * payload only during the call.
 	 * Return: 0; -ENOTSUP network can't be executed; -EINVAL table and network differ; -ENOMEM.
 	 */
 	int (*load)(struct engine *engine, const struct engine_module *module, unsigned int cores,
@@ -45,7 +46,9 @@ struct engine_ops {
 	/* Counts and sizes are those of the module. Return: 0; -ECANCELED; -EIO. */
 	int (*run)(struct engine_session *session, const struct engine_buffer *inputs,
 		   const struct engine_buffer *outputs, struct reason *why);
-	/* End a running run soon; from any thread; nothing when none runs. */
+	/* Forget any cancel() so far; before each run, of which a session has one at a time. */
+	void (*arm)(struct engine_session *session);
+	/* End the run that arm() announced soon, also when it has not started; from any thread. */
 	void (*cancel)(struct engine_session *session);
 };
 

@@ -37,6 +37,9 @@ struct axdev_options {
 	unsigned int dma_timeout_ms; /* per transfer; 0: 1000, plus 1 ms per MiB */
 	bool dma_poll;		 /* never ask for interrupts */
 	bool no_healing;	 /* a lost interrupt is an error even when the channel is done */
+	bool one_socket; /* vfio-user: take the server's DMA messages on the main socket, as QEMU */
+	unsigned int request_timeout_ms; /* vfio-user: of each message; 0: 5000 */
+	int spin_us; /* watch for a completion this long before sleeping; 0: 50, negative: never */
 };
 
 struct axdev_ops {
@@ -109,5 +112,14 @@ void axdev_close(struct axdev *dev); /* NULL is fine */
  * axdev_list() - names of the cards there are: all backends', then TETHYS_DEVICES (names joined by ',').
  */
 void axdev_list(void (*found)(void *ctx, const char *name), void *ctx);
+
+/**
+ * axdev_init() - for backends: fill the common part; strings of @options are copied
+ *
+ * Return: 0; -ENOMEM; -EINVAL name too long.
+ */
+int axdev_init(struct axdev *dev, const struct axdev_ops *ops, const char *name,
+	       const struct axdev_options *options, struct reason *why);
+void axdev_deinit(struct axdev *dev);
 
 #endif

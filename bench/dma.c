@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Host to card to host through one eDMA channel each way, by size, against memcpy of the same
+ * bytes there and back. In turns.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <tethys/hw/memory.h>
+
+#include "bench/bench.h"
+#include "runtime/device/device.h"
+
+enum { ROUNDS_MAX = 200 };
+
+struct run {
+	struct axdev *dev;
+	struct axdev_buf buf; /* [0, size) out, [size, 2 size) back */
+	char *away;	      /* memcpy's middle: what the card's DDR is to DMA */
+};
+
+static int through_card(struct run *run, size_t size, struct reason *why)
+{
+	const struct axdev_ops *ops = run->dev->ops;
+	int ret = ops->xfer(run->dev, AXDEV_TO_CARD, 0, METIS_DDR_BASE, &run->buf, 0, size, why);
+
+	return ret ? ret
+		   : ops->xfer(run->dev, AXDEV_FROM_CARD, 0, METIS_DDR_BASE, &run->buf, size, size,
+			       why);
+}
+
+static void through_memcpy(struct run *run, size_t size)
+{
+	memcpy(run->away, run->buf.ptr, size);
+	memcpy((char *)run->buf.ptr + size, run->away, size);
+}
+
+/* As many rounds as move about 1 GiB, within bounds that keep the median honest. */
+static int rounds_for(size_t size)
+{
+	size_t rounds = ((size_t)1 << 30) / size;
+
+	return rounds < 5 ? 5 : rounds > ROUNDS_MAX ? ROUNDS_MAX : (int)rounds;
+}
+
+static int measure(struct run *run, const char *device, size_t size, struct reason *why)
+{
+	double card[ROUNDS_MAX], peer[ROUNDS_MAX], a, b;
+	int rounds = rounds_for(size);
+
+	memset(run->buf.ptr, 0x5a, 2 * size);
+	memset(run->away, 0, size);
+	if (through_card(run, size, why)) /* first touch is not what we measure */
+		return -1;
+	for (int i = 0; i < rounds; i++) {
+		double start = bench_now_us();
+
+		if (through_card(run, size, why))
+			return -1;
+		card[i] = bench_now_us() - start;
+		start = bench_now_us();
+		through_memcpy(run, size);
+		peer[i] = bench_now_us() - start;
+	}
+	a = bench_median(card, (size_t)rounds);
+	b = bench_median(peer, (size_t)rounds);
+	printf("%-10s %9zu KiB %11.1f %11.1f %9.2f %9.2f\n", device, size >> 10, a, b,
+	       2.0 * (double)size / a / 1e3, b / a);
+	return 0;
+}
+
+static int measure_device(const char *name, const char *label, struct reason *why)
+{
+	const size_t largest = (size_t)256 << 20;
+	struct run run = {0};
+	int ret = axdev_open(name, NULL, &run.dev, why);
+
+	if (ret)
+		return ret;
+	run.away = malloc(largest);
+	ret = run.away ? run.dev->ops->buf_alloc(run.dev, 2 * largest, &run.buf, why) : -1;
+	for (size_t size = 4096; !ret && size <= largest; size *= 4)
+		ret = measure(&run, label, size, why);
+	if (run.buf.ptr)
+		run.dev->ops->buf_free(run.dev, &run.buf);
+	free(run.away);
+	axdev_close(run.dev);
+	return ret;
+}
+
+int main(void)
+{
+	struct bench_card card;
+	struct reason why = {0};
+	int ret;
+
+	printf("%-10s %13s %11s %11s %9s %9s\n", "device", "size", "card us", "memcpy us", "GB/s",
+	       "ratio");
+	ret = measure_device("sim", "sim", &why);
+	if (!ret)
+		ret = bench_card_start(&card, "null", &why);
+	if (!ret) {
+		ret = measure_device(card.device, "vfio-user", &why);
+		bench_card_stop(&card);
+	}
+	if (ret)
+		fprintf(stderr, "dma: %s\n", why.text);
+	return ret ? 1 : 0;
+}

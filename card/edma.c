@@ -1,0 +1,508 @@
+// SPDX-License-Identifier: MIT
+/*
+ * eDMA: the register file, doorbells, status and interrupts.
+ *
+ * What the IP does where no source says so is marked as a guess.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <tethys/hw/irq.h>
+
+#include "card/edma.h"
+
+#define SPIN_US 30
+#define PWR_CHANNELS 8
+
+enum edma_access { EDMA_NONE, EDMA_RO, EDMA_RW, EDMA_WO, EDMA_W1C };
+
+struct edma_reg {
+	uint16_t offset;
+	uint8_t access;
+	uint32_t reset;
+};
+
+static const struct edma_reg table[] = {
+#define EDMA_REG(name, off, access, reset, confidence) {off, EDMA_##access, reset},
+	METIS_EDMA_REGS(EDMA_REG)
+#undef EDMA_REG
+};
+
+/* Where one direction has what the other has as well. */
+struct edma_side {
+	uint16_t engine_en, doorbell, status, mask, clear, err_lo, err_hi, ll_err_en;
+	uint16_t done_lo, abort_lo, data;
+};
+
+static const struct edma_side sides[2] = {
+	{METIS_EDMA_RD_ENGINE_EN, METIS_EDMA_RD_DOORBELL, METIS_EDMA_RD_INT_STATUS,
+	 METIS_EDMA_RD_INT_MASK, METIS_EDMA_RD_INT_CLEAR, METIS_EDMA_RD_ERR_STATUS_LO,
+	 METIS_EDMA_RD_ERR_STATUS_HI, METIS_EDMA_RD_LL_ERR_EN, METIS_EDMA_RD_DONE_IMWR_LO,
+	 METIS_EDMA_RD_ABORT_IMWR_LO, METIS_EDMA_RD_CH01_IMWR_DATA},
+	/* One error status register only. */
+	{METIS_EDMA_WR_ENGINE_EN, METIS_EDMA_WR_DOORBELL, METIS_EDMA_WR_INT_STATUS,
+	 METIS_EDMA_WR_INT_MASK, METIS_EDMA_WR_INT_CLEAR, METIS_EDMA_WR_ERR_STATUS,
+	 METIS_EDMA_WR_ERR_STATUS, METIS_EDMA_WR_LL_ERR_EN, METIS_EDMA_WR_DONE_IMWR_LO,
+	 METIS_EDMA_WR_ABORT_IMWR_LO, METIS_EDMA_WR_CH01_IMWR_DATA},
+};
+
+static uint32_t *reg(struct card_edma *edma, uint32_t offset)
+{
+	return &edma->regs[offset / 4];
+}
+
+static uint32_t channel_base(const struct edma_channel *channel)
+{
+	return channel->write ? METIS_EDMA_WR_CH(channel->index) : METIS_EDMA_RD_CH(channel->index);
+}
+
+uint32_t *card_edma_channel_reg(struct edma_channel *channel, uint32_t offset)
+{
+	return reg(channel->edma, channel_base(channel) + offset);
+}
+
+static uint64_t get64(struct edma_channel *channel, uint32_t low)
+{
+	return *card_edma_channel_reg(channel, low) |
+	       (uint64_t)*card_edma_channel_reg(channel, low + 4) << 32;
+}
+
+static void put64(struct edma_channel *channel, uint32_t low, uint64_t value)
+{
+	*card_edma_channel_reg(channel, low) = value;
+	*card_edma_channel_reg(channel, low + 4) = value >> 32;
+}
+
+static void set_cs(struct edma_channel *channel, enum metis_edma_cs cs)
+{
+	uint32_t *control = card_edma_channel_reg(channel, METIS_EDMA_CH_CONTROL1);
+
+	*control = (*control & ~METIS_EDMA_CS) | METIS_PREP(METIS_EDMA_CS, cs);
+}
+
+static void channels_init(struct card_edma *edma)
+{
+	unsigned int i;
+	uint32_t at;
+
+	for (i = 0; i < EDMA_CHANNELS_NR; i++) {
+		struct edma_channel *channel = &edma->channels[i];
+
+		channel->edma = edma;
+		channel->index = i % METIS_EDMA_CHANNELS;
+		channel->write = i >= METIS_EDMA_CHANNELS;
+		for (at = 0; at < METIS_EDMA_CH_BYTES; at += 4)
+			edma->access[(channel_base(channel) + at) / 4] = EDMA_RW;
+	}
+}
+
+static struct edma_channel *channel_at(struct card_edma *edma, bool write, unsigned int index)
+{
+	return &edma->channels[write * METIS_EDMA_CHANNELS + index];
+}
+
+static void table_init(struct card_edma *edma)
+{
+	size_t i;
+
+	for (i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
+		edma->access[table[i].offset / 4] = table[i].access;
+		*reg(edma, table[i].offset) = table[i].reset;
+	}
+	for (i = 0; i < PWR_CHANNELS; i++) {
+		edma->access[METIS_EDMA_WR_CH_PWR(i) / 4] = EDMA_RW;
+		edma->access[METIS_EDMA_RD_CH_PWR(i) / 4] = EDMA_RW;
+	}
+}
+
+int card_edma_create(struct card *card, struct card_edma **ret_edma)
+{
+	struct card_edma *edma = calloc(1, sizeof(*edma));
+
+	if (!edma)
+		return -ENOMEM;
+	edma->card = card;
+	/* With one processor, looking for work only keeps it from being made. */
+	edma->spin_us = sysconf(_SC_NPROCESSORS_ONLN) > 1 ? SPIN_US : 0;
+	pthread_mutex_init(&edma->lock, NULL);
+	table_init(edma);
+	channels_init(edma);
+	*ret_edma = edma;
+	return 0;
+}
+
+/* edma->lock is held. The job is forgotten: whatever its thread still does has no effect. */
+static void channel_forget(struct edma_channel *channel)
+{
+	atomic_fetch_add(&channel->calls_off, 1);
+	channel->job = 0;
+	channel->queued = false;
+	channel->stopping = false;
+	channel->spent = false;
+}
+
+void card_edma_destroy(struct card_edma *edma)
+{
+	unsigned int i;
+
+	if (!edma)
+		return;
+	pthread_mutex_lock(&edma->lock);
+	edma->quit = true;
+	for (i = 0; i < EDMA_CHANNELS_NR; i++)
+		channel_forget(&edma->channels[i]);
+	pthread_mutex_unlock(&edma->lock);
+
+	for (i = 0; i < EDMA_CHANNELS_NR; i++) {
+		if (!edma->channels[i].started)
+			continue;
+		card_edma_channel_ring(&edma->channels[i]);
+		pthread_join(edma->channels[i].thread, NULL);
+	}
+	pthread_mutex_destroy(&edma->lock);
+	free(edma);
+}
+
+static bool survives(uint32_t offset)
+{
+	uint32_t in_channel = offset & 0xff;
+
+	if (offset >= METIS_EDMA_WR_CH(0))
+		return in_channel == METIS_EDMA_CH_LLP_LO || in_channel == METIS_EDMA_CH_LLP_HI;
+	return offset == METIS_EDMA_WR_ENGINE_EN || offset == METIS_EDMA_RD_ENGINE_EN ||
+	       (offset >= METIS_EDMA_WR_DONE_IMWR_LO && offset <= METIS_EDMA_WR_CH67_IMWR_DATA) ||
+	       (offset >= METIS_EDMA_RD_DONE_IMWR_LO && offset <= METIS_EDMA_RD_CH67_IMWR_DATA);
+}
+
+void card_edma_reset(struct card_edma *edma, bool keep_imwr)
+{
+	uint32_t offset;
+	size_t i;
+
+	pthread_mutex_lock(&edma->lock);
+	atomic_fetch_add(&edma->resets, 1);
+	for (i = 0; i < EDMA_CHANNELS_NR; i++)
+		channel_forget(&edma->channels[i]);
+	for (offset = 0; offset < METIS_EDMA_END; offset += 4)
+		if (!keep_imwr || !survives(offset))
+			*reg(edma, offset) = 0;
+	for (i = 0; i < sizeof(table) / sizeof(table[0]); i++)
+		if (!keep_imwr || !survives(table[i].offset))
+			*reg(edma, table[i].offset) = table[i].reset;
+	pthread_mutex_unlock(&edma->lock);
+}
+
+bool card_edma_idle(const struct card_edma *edma)
+{
+	/* The lock is no part of what const promises. */
+	struct card_edma *writable = (struct card_edma *)(uintptr_t)edma;
+	unsigned int i;
+	bool idle = true;
+
+	pthread_mutex_lock(&writable->lock);
+	for (i = 0; i < EDMA_CHANNELS_NR; i++)
+		idle = idle && !edma->channels[i].job && !edma->channels[i].active;
+	pthread_mutex_unlock(&writable->lock);
+	return idle;
+}
+
+uint32_t card_edma_read(struct card *card, uint32_t offset)
+{
+	struct card_edma *edma = card->edma;
+	uint32_t value;
+
+	if (offset >= METIS_EDMA_END)
+		return 0;
+	pthread_mutex_lock(&edma->lock);
+	/* Nothing is ever stored to a register that reads as zeros. */
+	value = *reg(edma, offset);
+	pthread_mutex_unlock(&edma->lock);
+	return value;
+}
+
+/* edma->lock is held. */
+static void fail(struct edma_channel *channel, enum edma_end end)
+{
+	const struct edma_side *side = &sides[channel->write];
+	struct card_edma *edma = channel->edma;
+	uint32_t bit = METIS_BIT(channel->index);
+
+	set_cs(channel, METIS_EDMA_CS_HALTED);
+	*reg(edma, side->status) |= METIS_PREP(METIS_EDMA_INT_ABORT, bit);
+	CARD_COUNT(edma->card, dma_aborts);
+	if (end == EDMA_END_FETCH)
+		*reg(edma, side->err_lo) |= METIS_PREP(METIS_EDMA_RD_ERR_LL_FETCH, bit);
+	else if (end == EDMA_END_CARD)
+		*reg(edma, side->err_lo) |= METIS_PREP(METIS_EDMA_RD_ERR_APP_WRITE, bit);
+	else if (!channel->write)
+		*reg(edma, side->err_hi) |= end == EDMA_END_BUS ?
+						    METIS_PREP(METIS_EDMA_RD_ERR_UR, bit) :
+						    METIS_PREP(METIS_EDMA_RD_ERR_CA, bit);
+	/* A write to the host is posted: the IP has no register that could name the reason. */
+}
+
+_Static_assert(METIS_EDMA_WR_ERR_APP_READ == METIS_EDMA_RD_ERR_APP_WRITE &&
+		       METIS_EDMA_WR_ERR_LL_FETCH == METIS_EDMA_RD_ERR_LL_FETCH,
+	       "fail() sets both by one mask");
+
+static void job_load(struct edma_channel *channel, struct edma_job *job)
+{
+	struct card_edma *edma = channel->edma;
+	uint32_t control = *card_edma_channel_reg(channel, METIS_EDMA_CH_CONTROL1);
+
+	if (!++edma->jobs)
+		edma->jobs++;
+	*job = (struct edma_job){
+		.id = edma->jobs,
+		.run = {&channel->calls_off, atomic_load(&channel->calls_off)},
+		.tell = {&edma->resets, atomic_load(&edma->resets)},
+		.list = control & METIS_EDMA_LLE,
+		.control = control,
+		.ccs = control & METIS_EDMA_CCS ? METIS_EDMA_CB : 0,
+		.size = *card_edma_channel_reg(channel, METIS_EDMA_CH_SIZE),
+		.sar = get64(channel, METIS_EDMA_CH_SAR_LO),
+		.dar = get64(channel, METIS_EDMA_CH_DAR_LO),
+		.llp = get64(channel, METIS_EDMA_CH_LLP_LO),
+	};
+}
+
+/* edma->lock is held. Return: the thread has something to do. */
+static bool channel_begin(struct edma_channel *channel)
+{
+	struct card_edma *edma = channel->edma;
+
+	job_load(channel, &channel->next);
+	if (!channel->next.list && channel->spent) {
+		/*
+		 * The driver may ring twice for one job. A list then starts at its terminator; a
+		 * single transfer has counted its size down to 0: no data and no interrupt.
+		 */
+		set_cs(channel, METIS_EDMA_CS_STOPPED);
+		return false;
+	}
+	if (card_edma_channel_start(channel)) {
+		fail(channel, EDMA_END_FETCH);
+		return false;
+	}
+	channel->job = channel->next.id;
+	channel->queued = true;
+	channel->stopping = false;
+	set_cs(channel, METIS_EDMA_CS_RUNNING);
+	CARD_COUNT(edma->card, dma_jobs);
+	return true;
+}
+
+/* edma->lock is held. The thread ends the job at its next chunk or element. */
+static void channel_stop(struct edma_channel *channel)
+{
+	if (!channel->job || channel->stopping)
+		return;
+	channel->stopping = true;
+	atomic_fetch_add(&channel->calls_off, 1);
+}
+
+/* edma->lock is held. Return: a channel whose thread has to look; NULL: none. */
+static struct edma_channel *doorbell(struct card_edma *edma, bool write, uint32_t value)
+{
+	uint32_t number = METIS_GET(METIS_EDMA_DOORBELL_CH, value);
+	struct edma_channel *channel;
+
+	if (number >= METIS_EDMA_CHANNELS) {
+		CARD_COUNT(edma->card, doorbells_ignored);
+		return NULL;
+	}
+	channel = channel_at(edma, write, number);
+	if (value & METIS_EDMA_DOORBELL_STOP) {
+		channel_stop(channel);
+		return NULL;
+	}
+	if (channel->job || !(*reg(edma, sides[write].engine_en) & 1)) {
+		CARD_COUNT(edma->card, doorbells_ignored);
+		return NULL;
+	}
+	return channel_begin(channel) ? channel : NULL;
+}
+
+/* edma->lock is held. Clearing an abort clears what it was about. */
+static void clear(struct card_edma *edma, bool write, uint32_t bits)
+{
+	uint32_t aborts = METIS_GET(METIS_EDMA_INT_ABORT, bits);
+
+	*reg(edma, sides[write].status) &= ~(bits & (METIS_EDMA_INT_DONE | METIS_EDMA_INT_ABORT));
+	*reg(edma, sides[write].err_lo) &= ~(aborts | aborts << 16);
+	if (!write)
+		*reg(edma, sides[write].err_hi) &= ~(aborts | aborts << 8);
+}
+
+/* edma->lock is held. */
+static void store_channel(struct card_edma *edma, uint32_t offset, uint32_t value)
+{
+	/* Read channel n comes after write channel n. */
+	bool write = !(offset & (METIS_EDMA_RD_CH(0) - METIS_EDMA_WR_CH(0)));
+	unsigned int index = (offset - METIS_EDMA_WR_CH(0)) / (METIS_EDMA_WR_CH(1) - METIS_EDMA_WR_CH(0));
+	struct edma_channel *channel = channel_at(edma, write, index);
+
+	*reg(edma, offset) = value;
+	if (offset == channel_base(channel) + METIS_EDMA_CH_SIZE)
+		channel->spent = false;
+	/* CS is the host's to set, but not to lie about a transfer in flight. */
+	if (offset == channel_base(channel) + METIS_EDMA_CH_CONTROL1 && channel->job)
+		set_cs(channel, METIS_EDMA_CS_RUNNING);
+}
+
+/* edma->lock is held. */
+static void store(struct card_edma *edma, uint32_t offset, uint32_t value)
+{
+	bool write = offset == METIS_EDMA_WR_ENGINE_EN;
+	unsigned int i;
+
+	if (offset >= METIS_EDMA_WR_CH(0)) {
+		store_channel(edma, offset, value);
+		return;
+	}
+	*reg(edma, offset) = value;
+	if ((!write && offset != METIS_EDMA_RD_ENGINE_EN) || value & 1)
+		return;
+	/* Guess: switching an engine off stops its channels as their stop bits would. */
+	for (i = 0; i < METIS_EDMA_CHANNELS; i++)
+		channel_stop(channel_at(edma, write, i));
+}
+
+void card_edma_write(struct card *card, uint32_t offset, uint32_t value)
+{
+	struct card_edma *edma = card->edma;
+	struct edma_channel *rung = NULL;
+
+	if (offset >= METIS_EDMA_END)
+		return;
+	pthread_mutex_lock(&edma->lock);
+	switch ((enum edma_access)edma->access[offset / 4]) {
+	case EDMA_NONE:
+	case EDMA_RO:
+		break;
+	case EDMA_RW:
+		store(edma, offset, value);
+		break;
+	case EDMA_WO:
+		rung = doorbell(edma, offset == METIS_EDMA_WR_DOORBELL, value);
+		break;
+	case EDMA_W1C:
+		clear(edma, offset == METIS_EDMA_WR_INT_CLEAR, value);
+		break;
+	}
+	pthread_mutex_unlock(&edma->lock);
+	/* Only now, or it would wake into the lock. Channels live as long as the card. */
+	if (rung)
+		card_edma_channel_ring(rung);
+}
+
+/* An interrupt to the host: what to write where. */
+struct edma_imwr {
+	uint64_t addr;
+	uint32_t data;
+};
+
+/* edma->lock is held. @low: METIS_EDMA_*_IMWR_LO of the address. */
+static struct edma_imwr imwr(struct edma_channel *channel, uint32_t low)
+{
+	struct card_edma *edma = channel->edma;
+	uint32_t data = *reg(edma, sides[channel->write].data + channel->index / 2 * 4);
+	struct edma_imwr message = {
+		/* Doubleword addresses: the low two bits are not there. */
+		.addr = ((uint64_t)*reg(edma, low + 4) << 32 | *reg(edma, low)) & ~3ull,
+		.data = channel->index % 2 ? data >> 16 : data & 0xffff,
+	};
+
+	return message;
+}
+
+/* No lock held. */
+static void tell(struct edma_channel *channel, const struct edma_job *job,
+		 const struct edma_imwr *message)
+{
+	struct card *card = channel->edma->card;
+	unsigned int number = channel->write ? METIS_IRQ_DMA_WRITE(channel->index) :
+					       METIS_IRQ_DMA_READ(channel->index);
+
+	if (card_ticket_void(&job->tell) || card_firmware_dma_done(card, number))
+		return;
+	/* A refused message is counted by who refuses it; the job is done all the same. */
+	card_imwr_ticket(card, message->addr, message->data, &job->tell);
+}
+
+void card_edma_progress(struct edma_channel *channel, struct edma_job *job)
+{
+	const struct edma_side *side = &sides[channel->write];
+	struct card_edma *edma = channel->edma;
+	bool remote = job->due & METIS_EDMA_RIE;
+	struct edma_imwr message;
+	bool ours;
+
+	job->due = 0;
+	pthread_mutex_lock(&edma->lock);
+	ours = channel->job == job->id;
+	if (ours) {
+		*reg(edma, side->status) |= METIS_PREP(METIS_EDMA_INT_DONE, METIS_BIT(channel->index));
+		message = imwr(channel, side->done_lo);
+	}
+	pthread_mutex_unlock(&edma->lock);
+	if (ours && remote)
+		tell(channel, job, &message);
+}
+
+/* edma->lock is held. The registers show where the job has got to. */
+static void job_store(struct edma_channel *channel, const struct edma_job *job)
+{
+	uint32_t *control = card_edma_channel_reg(channel, METIS_EDMA_CH_CONTROL1);
+
+	*card_edma_channel_reg(channel, METIS_EDMA_CH_SIZE) = job->size;
+	put64(channel, METIS_EDMA_CH_SAR_LO, job->sar);
+	put64(channel, METIS_EDMA_CH_DAR_LO, job->dar);
+	if (!job->list)
+		return;
+	put64(channel, METIS_EDMA_CH_LLP_LO, job->llp);
+	*control = (*control & ~METIS_EDMA_CCS) | (job->ccs ? METIS_EDMA_CCS : 0);
+}
+
+/* edma->lock is held. Return: the host asked to be told, with @ret_message. */
+static bool job_end(struct edma_channel *channel, const struct edma_job *job, enum edma_end end,
+		    struct edma_imwr *ret_message)
+{
+	const struct edma_side *side = &sides[channel->write];
+	struct card_edma *edma = channel->edma;
+	uint32_t bit = METIS_BIT(channel->index);
+
+	job_store(channel, job);
+	channel->job = 0;
+	if (end == EDMA_END_OK || end == EDMA_END_CANCELED) {
+		/* Guess: a stop raises nothing for the element it cut short. */
+		if (job->due)
+			*reg(edma, side->status) |= METIS_PREP(METIS_EDMA_INT_DONE, bit);
+		channel->spent = end == EDMA_END_OK && !job->list;
+		set_cs(channel, METIS_EDMA_CS_STOPPED);
+		*ret_message = imwr(channel, side->done_lo);
+		return job->due & METIS_EDMA_RIE;
+	}
+	fail(channel, end);
+	*ret_message = imwr(channel, side->abort_lo);
+	if (job->list)
+		return *reg(edma, side->ll_err_en) & METIS_PREP(METIS_EDMA_LL_ERR_REMOTE, bit);
+	return job->control & METIS_EDMA_RIE;
+}
+
+void card_edma_finish(struct edma_channel *channel, struct edma_job *job, enum edma_end end)
+{
+	struct card_edma *edma = channel->edma;
+	struct edma_imwr message;
+	bool remote = false;
+
+	pthread_mutex_lock(&edma->lock);
+	/* Else a reset has come between, and the registers are no longer this job's. */
+	if (channel->job == job->id)
+		remote = job_end(channel, job, end, &message);
+	pthread_mutex_unlock(&edma->lock);
+	if (remote)
+		tell(channel, job, &message);
+}

@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A job against ONNX Runtime alone: in turns, so that both meet the same weather.
+ */
+#ifndef TETHYS_CLI_COMPARE_H
+#define TETHYS_CLI_COMPARE_H
+
+#include <stdbool.h>
+
+#include "cli/direct.h"
+#include "cli/job.h"
+
+struct compare_result {
+	unsigned int runs;
+	double card_ms, direct_ms; /* medians */
+	double ratio;		   /* card_ms / direct_ms */
+	bool identical;		   /* outputs, byte for byte, in every run */
+};
+
+/**
+ * compare_run() - A B A B ... after one warm-up of each
+ * @runs: of each
+ * @limit_ms: stop early, after at least three pairs, when this has passed; 0: no limit
+ *
+ * Return: enum cli_exit.
+ */
+int compare_run(struct job *job, struct direct *direct, unsigned int runs, double limit_ms,
+		struct compare_result *ret_result, struct reason *why);
+
+#endif

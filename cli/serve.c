@@ -1,0 +1,144 @@
+/* SPDX-License-Identifier: MIT */
+#include <errno.h>
+#include <inttypes.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "card/personality.h"
+#include "cli/cli.h"
+#include "cli/serve.h"
+#include "cli/term.h"
+
+/* One line an access: kind, address, length, what the bus said. */
+static void record_access(void *ctx, char kind, uint64_t addr, uint64_t len, int result)
+{
+	fprintf(ctx, "%c 0x%016" PRIx64 " %" PRIu64 " %d\n", kind, addr, len, result);
+}
+
+static void show_event(void *ctx, enum vfio_user_event event, const char *text)
+{
+	const struct serve_options *options = ctx;
+	bool routine = event == VFIO_USER_EVENT_CONNECTED || event == VFIO_USER_EVENT_DISCONNECTED;
+
+	if (!routine || options->verbose)
+		fprintf(stderr, "tethys card: %s\n", text);
+}
+
+static void stop_signals(sigset_t *ret_set)
+{
+	sigemptyset(ret_set);
+	sigaddset(ret_set, SIGINT);
+	sigaddset(ret_set, SIGTERM);
+	sigaddset(ret_set, SIGHUP);
+}
+
+static void *stop_main(void *arg)
+{
+	sigset_t set;
+	int sig;
+
+	stop_signals(&set);
+	if (!sigwait(&set, &sig))
+		vfio_user_server_stop(arg);
+	/* A second signal finds its default action: somebody has lost patience. */
+	pthread_sigmask(SIG_UNBLOCK, &set, NULL);
+	return NULL;
+}
+
+static void announce(const struct serve_options *options)
+{
+	const struct card_personality *row = card_personality_find(options->card.personality);
+	const char *engine = options->card.engine ? options->card.engine : "onnx";
+
+	if (options->server.path)
+		printf("card ready: vfio-user:%s", options->server.path);
+	else
+		printf("card ready: fd %d", options->server.listen_fd);
+	printf(" (firmware %s, engine %s)\n", row ? row->name : "?", engine);
+	fflush(stdout);
+}
+
+static int run_server(const struct serve_options *options, struct vfio_user_server *server)
+{
+	pthread_t thread;
+	int rc;
+
+	rc = -pthread_create(&thread, NULL, stop_main, server);
+	if (rc) {
+		term_error("No thread for signals: %s", strerror(-rc));
+		return CLI_FAILED;
+	}
+	announce(options);
+	rc = vfio_user_server_run(server);
+	if (rc)
+		term_error("The socket failed: %s", strerror(-rc));
+	/* The thread must not touch a server that is gone; it may sit in sigwait, which is a cancellation point. */
+	pthread_cancel(thread);
+	pthread_join(thread, NULL);
+	return rc ? CLI_FAILED : CLI_OK;
+}
+
+static int serve_on(const struct serve_options *options, struct card *card)
+{
+	struct vfio_user_server_config config = options->server;
+	struct vfio_user_server *server;
+	struct reason why = {0};
+	int rc;
+
+	config.event = show_event;
+	config.event_ctx = (void *)options;
+	if (vfio_user_server_create(card, &config, &server, &why)) {
+		term_error("%s", why.text);
+		term_hint("choose another --socket, or end the card that listens there.");
+		return CLI_FAILED;
+	}
+	rc = run_server(options, server);
+	vfio_user_server_destroy(server);
+	return rc;
+}
+
+static int close_record(FILE *record, const char *path)
+{
+	bool bad = ferror(record);
+
+	if (fclose(record) || bad) {
+		term_error("'%s' could not be written: %s", path, strerror(errno));
+		return CLI_FAILED;
+	}
+	return CLI_OK;
+}
+
+int serve_card(const struct serve_options *options)
+{
+	struct card_config config = options->card;
+	struct reason why = {0};
+	FILE *record = NULL;
+	struct card *card;
+	sigset_t set;
+	int rc;
+
+	/* Before any thread: all of them inherit it, so that only stop_main() sees these. */
+	stop_signals(&set);
+	pthread_sigmask(SIG_BLOCK, &set, NULL);
+	if (options->record) {
+		record = fopen(options->record, "we");
+		if (!record) {
+			term_error("'%s' can't be written: %s", options->record, strerror(errno));
+			return CLI_FAILED;
+		}
+		config.trace = record_access;
+		config.trace_ctx = record;
+	}
+	rc = card_create(&config, &card, &why) ? CLI_FAILED : CLI_OK;
+	if (rc == CLI_OK) {
+		rc = serve_on(options, card);
+		card_destroy(card);
+	} else {
+		term_error("%s", why.text);
+	}
+	if (record && close_record(record, options->record) != CLI_OK)
+		rc = CLI_FAILED;
+	return rc;
+}
