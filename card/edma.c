@@ -7,13 +7,11 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include <tethys/hw/irq.h>
 
 #include "card/edma.h"
 
-#define SPIN_US 30
 #define PWR_CHANNELS 8
 
 enum edma_access { EDMA_NONE, EDMA_RO, EDMA_RW, EDMA_WO, EDMA_W1C };
@@ -48,44 +46,61 @@ static const struct edma_side sides[2] = {
 	 METIS_EDMA_WR_ABORT_IMWR_LO, METIS_EDMA_WR_CH01_IMWR_DATA},
 };
 
-static uint32_t *reg(struct card_edma *edma, uint32_t offset)
+static uint32_t get(struct card_edma *edma, uint32_t offset)
 {
-	return &edma->regs[offset / 4];
+	return atomic_load_explicit(&edma->regs[offset / 4], memory_order_acquire);
 }
 
-static uint32_t channel_base(const struct edma_channel *channel)
+/* edma->lock is held. */
+static void put(struct card_edma *edma, uint32_t offset, uint32_t value)
 {
-	return channel->write ? METIS_EDMA_WR_CH(channel->index) : METIS_EDMA_RD_CH(channel->index);
+	atomic_store_explicit(&edma->regs[offset / 4], value, memory_order_release);
 }
 
-uint32_t *card_edma_channel_reg(struct edma_channel *channel, uint32_t offset)
+/* edma->lock is held. */
+static void set_bits(struct card_edma *edma, uint32_t offset, uint32_t bits)
 {
-	return reg(channel->edma, channel_base(channel) + offset);
+	put(edma, offset, get(edma, offset) | bits);
 }
 
-static uint64_t get64(struct edma_channel *channel, uint32_t low)
+/* edma->lock is held. */
+static void clear_bits(struct card_edma *edma, uint32_t offset, uint32_t bits)
 {
-	return *card_edma_channel_reg(channel, low) |
-	       (uint64_t)*card_edma_channel_reg(channel, low + 4) << 32;
+	put(edma, offset, get(edma, offset) & ~bits);
 }
 
-static void put64(struct edma_channel *channel, uint32_t low, uint64_t value)
+static uint64_t get64(struct card_edma *edma, uint32_t low)
 {
-	*card_edma_channel_reg(channel, low) = value;
-	*card_edma_channel_reg(channel, low + 4) = value >> 32;
+	return get(edma, low) | (uint64_t)get(edma, low + 4) << 32;
 }
 
+/* edma->lock is held. */
+static void put64(struct card_edma *edma, uint32_t low, uint64_t value)
+{
+	put(edma, low, value);
+	put(edma, low + 4, value >> 32);
+}
+
+/* Offset of a channel's register. */
+static uint32_t channel_reg(const struct edma_channel *channel, uint32_t reg)
+{
+	return reg + (channel->write ? METIS_EDMA_WR_CH(channel->index) :
+				       METIS_EDMA_RD_CH(channel->index));
+}
+
+/* edma->lock is held. */
 static void set_cs(struct edma_channel *channel, enum metis_edma_cs cs)
 {
-	uint32_t *control = card_edma_channel_reg(channel, METIS_EDMA_CH_CONTROL1);
+	uint32_t control1 = channel_reg(channel, METIS_EDMA_CH_CONTROL1);
+	uint32_t control = get(channel->edma, control1) & ~METIS_EDMA_CS;
 
-	*control = (*control & ~METIS_EDMA_CS) | METIS_PREP(METIS_EDMA_CS, cs);
+	put(channel->edma, control1, control | METIS_PREP(METIS_EDMA_CS, cs));
 }
 
 static void channels_init(struct card_edma *edma)
 {
 	unsigned int i;
-	uint32_t at;
+	uint32_t reg;
 
 	for (i = 0; i < EDMA_CHANNELS_NR; i++) {
 		struct edma_channel *channel = &edma->channels[i];
@@ -93,8 +108,8 @@ static void channels_init(struct card_edma *edma)
 		channel->edma = edma;
 		channel->index = i % METIS_EDMA_CHANNELS;
 		channel->write = i >= METIS_EDMA_CHANNELS;
-		for (at = 0; at < METIS_EDMA_CH_BYTES; at += 4)
-			edma->access[(channel_base(channel) + at) / 4] = EDMA_RW;
+		for (reg = 0; reg < METIS_EDMA_CH_BYTES; reg += 4)
+			edma->access[channel_reg(channel, reg) / 4] = EDMA_RW;
 	}
 }
 
@@ -109,12 +124,25 @@ static void table_init(struct card_edma *edma)
 
 	for (i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
 		edma->access[table[i].offset / 4] = table[i].access;
-		*reg(edma, table[i].offset) = table[i].reset;
+		edma->reset[table[i].offset / 4] = table[i].reset;
 	}
 	for (i = 0; i < PWR_CHANNELS; i++) {
 		edma->access[METIS_EDMA_WR_CH_PWR(i) / 4] = EDMA_RW;
 		edma->access[METIS_EDMA_RD_CH_PWR(i) / 4] = EDMA_RW;
 	}
+}
+
+/*
+ * Adaptive: all sections are shorter than going to sleep, and being woken costs up to 100 us.
+ */
+static void lock_init(pthread_mutex_t *lock)
+{
+	pthread_mutexattr_t attr;
+
+	pthread_mutexattr_init(&attr);
+	pthread_mutexattr_settype(&attr, PTHREAD_MUTEX_ADAPTIVE_NP);
+	pthread_mutex_init(lock, &attr);
+	pthread_mutexattr_destroy(&attr);
 }
 
 int card_edma_create(struct card *card, struct card_edma **ret_edma)
@@ -124,43 +152,21 @@ int card_edma_create(struct card *card, struct card_edma **ret_edma)
 	if (!edma)
 		return -ENOMEM;
 	edma->card = card;
-	/* With one processor, looking for work only keeps it from being made. */
-	edma->spin_us = sysconf(_SC_NPROCESSORS_ONLN) > 1 ? SPIN_US : 0;
-	pthread_mutex_init(&edma->lock, NULL);
+	lock_init(&edma->lock);
 	table_init(edma);
 	channels_init(edma);
+	card_edma_workers_init(edma);
+	card_edma_reset(edma, false);
 	*ret_edma = edma;
 	return 0;
 }
 
-/* edma->lock is held. The job is forgotten: whatever its thread still does has no effect. */
-static void channel_forget(struct edma_channel *channel)
-{
-	atomic_fetch_add(&channel->calls_off, 1);
-	channel->job = 0;
-	channel->queued = false;
-	channel->stopping = false;
-	channel->spent = false;
-}
-
 void card_edma_destroy(struct card_edma *edma)
 {
-	unsigned int i;
-
 	if (!edma)
 		return;
-	pthread_mutex_lock(&edma->lock);
-	edma->quit = true;
-	for (i = 0; i < EDMA_CHANNELS_NR; i++)
-		channel_forget(&edma->channels[i]);
-	pthread_mutex_unlock(&edma->lock);
-
-	for (i = 0; i < EDMA_CHANNELS_NR; i++) {
-		if (!edma->channels[i].started)
-			continue;
-		card_edma_channel_ring(&edma->channels[i]);
-		pthread_join(edma->channels[i].thread, NULL);
-	}
+	card_edma_reset(edma, false);
+	card_edma_workers_deinit(edma);
 	pthread_mutex_destroy(&edma->lock);
 	free(edma);
 }
@@ -176,21 +182,28 @@ static bool survives(uint32_t offset)
 	       (offset >= METIS_EDMA_RD_DONE_IMWR_LO && offset <= METIS_EDMA_RD_CH67_IMWR_DATA);
 }
 
+/* edma->lock is held. The job is forgotten: whatever its worker still does has no effect. */
+static void channel_forget(struct edma_channel *channel)
+{
+	atomic_fetch_add(&channel->calls_off, 1);
+	channel->job = 0;
+	channel->stopping = false;
+	channel->spent = false;
+}
+
 void card_edma_reset(struct card_edma *edma, bool keep_imwr)
 {
 	uint32_t offset;
-	size_t i;
+	unsigned int i;
 
 	pthread_mutex_lock(&edma->lock);
 	atomic_fetch_add(&edma->resets, 1);
+	card_edma_unqueue(edma);
 	for (i = 0; i < EDMA_CHANNELS_NR; i++)
 		channel_forget(&edma->channels[i]);
 	for (offset = 0; offset < METIS_EDMA_END; offset += 4)
 		if (!keep_imwr || !survives(offset))
-			*reg(edma, offset) = 0;
-	for (i = 0; i < sizeof(table) / sizeof(table[0]); i++)
-		if (!keep_imwr || !survives(table[i].offset))
-			*reg(edma, table[i].offset) = table[i].reset;
+			put(edma, offset, edma->reset[offset / 4]);
 	pthread_mutex_unlock(&edma->lock);
 }
 
@@ -199,27 +212,20 @@ bool card_edma_idle(const struct card_edma *edma)
 	/* The lock is no part of what const promises. */
 	struct card_edma *writable = (struct card_edma *)(uintptr_t)edma;
 	unsigned int i;
-	bool idle = true;
+	bool idle;
 
 	pthread_mutex_lock(&writable->lock);
+	idle = !edma->workers.busy;
 	for (i = 0; i < EDMA_CHANNELS_NR; i++)
-		idle = idle && !edma->channels[i].job && !edma->channels[i].active;
+		idle = idle && !edma->channels[i].job;
 	pthread_mutex_unlock(&writable->lock);
 	return idle;
 }
 
 uint32_t card_edma_read(struct card *card, uint32_t offset)
 {
-	struct card_edma *edma = card->edma;
-	uint32_t value;
-
-	if (offset >= METIS_EDMA_END)
-		return 0;
-	pthread_mutex_lock(&edma->lock);
 	/* Nothing is ever stored to a register that reads as zeros. */
-	value = *reg(edma, offset);
-	pthread_mutex_unlock(&edma->lock);
-	return value;
+	return offset < METIS_EDMA_END ? get(card->edma, offset) : 0;
 }
 
 /* edma->lock is held. */
@@ -230,16 +236,16 @@ static void fail(struct edma_channel *channel, enum edma_end end)
 	uint32_t bit = METIS_BIT(channel->index);
 
 	set_cs(channel, METIS_EDMA_CS_HALTED);
-	*reg(edma, side->status) |= METIS_PREP(METIS_EDMA_INT_ABORT, bit);
+	set_bits(edma, side->status, METIS_PREP(METIS_EDMA_INT_ABORT, bit));
 	CARD_COUNT(edma->card, dma_aborts);
 	if (end == EDMA_END_FETCH)
-		*reg(edma, side->err_lo) |= METIS_PREP(METIS_EDMA_RD_ERR_LL_FETCH, bit);
+		set_bits(edma, side->err_lo, METIS_PREP(METIS_EDMA_RD_ERR_LL_FETCH, bit));
 	else if (end == EDMA_END_CARD)
-		*reg(edma, side->err_lo) |= METIS_PREP(METIS_EDMA_RD_ERR_APP_WRITE, bit);
+		set_bits(edma, side->err_lo, METIS_PREP(METIS_EDMA_RD_ERR_APP_WRITE, bit));
+	else if (!channel->write && end == EDMA_END_BUS)
+		set_bits(edma, side->err_hi, METIS_PREP(METIS_EDMA_RD_ERR_UR, bit));
 	else if (!channel->write)
-		*reg(edma, side->err_hi) |= end == EDMA_END_BUS ?
-						    METIS_PREP(METIS_EDMA_RD_ERR_UR, bit) :
-						    METIS_PREP(METIS_EDMA_RD_ERR_CA, bit);
+		set_bits(edma, side->err_hi, METIS_PREP(METIS_EDMA_RD_ERR_CA, bit));
 	/* A write to the host is posted: the IP has no register that could name the reason. */
 }
 
@@ -247,34 +253,39 @@ _Static_assert(METIS_EDMA_WR_ERR_APP_READ == METIS_EDMA_RD_ERR_APP_WRITE &&
 		       METIS_EDMA_WR_ERR_LL_FETCH == METIS_EDMA_RD_ERR_LL_FETCH,
 	       "fail() sets both by one mask");
 
-static void job_load(struct edma_channel *channel, struct edma_job *job)
+/* edma->lock is held. */
+static void job_load(struct edma_channel *channel, struct edma_job *ret_job)
 {
 	struct card_edma *edma = channel->edma;
-	uint32_t control = *card_edma_channel_reg(channel, METIS_EDMA_CH_CONTROL1);
+	uint32_t control = get(edma, channel_reg(channel, METIS_EDMA_CH_CONTROL1));
 
+	/* 0 is no job. */
 	if (!++edma->jobs)
 		edma->jobs++;
-	*job = (struct edma_job){
+	*ret_job = (struct edma_job){
+		.channel = channel,
 		.id = edma->jobs,
 		.run = {&channel->calls_off, atomic_load(&channel->calls_off)},
 		.tell = {&edma->resets, atomic_load(&edma->resets)},
 		.list = control & METIS_EDMA_LLE,
 		.control = control,
 		.ccs = control & METIS_EDMA_CCS ? METIS_EDMA_CB : 0,
-		.size = *card_edma_channel_reg(channel, METIS_EDMA_CH_SIZE),
-		.sar = get64(channel, METIS_EDMA_CH_SAR_LO),
-		.dar = get64(channel, METIS_EDMA_CH_DAR_LO),
-		.llp = get64(channel, METIS_EDMA_CH_LLP_LO),
+		.size = get(edma, channel_reg(channel, METIS_EDMA_CH_SIZE)),
+		.sar = get64(edma, channel_reg(channel, METIS_EDMA_CH_SAR_LO)),
+		.dar = get64(edma, channel_reg(channel, METIS_EDMA_CH_DAR_LO)),
+		.llp = get64(edma, channel_reg(channel, METIS_EDMA_CH_LLP_LO)),
 	};
 }
 
-/* edma->lock is held. Return: the thread has something to do. */
-static bool channel_begin(struct edma_channel *channel)
+/* edma->lock is held. Return: a worker is to be woken. */
+static bool channel_start(struct edma_channel *channel)
 {
 	struct card_edma *edma = channel->edma;
+	struct edma_job job;
+	int ret;
 
-	job_load(channel, &channel->next);
-	if (!channel->next.list && channel->spent) {
+	job_load(channel, &job);
+	if (!job.list && channel->spent) {
 		/*
 		 * The driver may ring twice for one job. A list then starts at its terminator; a
 		 * single transfer has counted its size down to 0: no data and no interrupt.
@@ -282,19 +293,19 @@ static bool channel_begin(struct edma_channel *channel)
 		set_cs(channel, METIS_EDMA_CS_STOPPED);
 		return false;
 	}
-	if (card_edma_channel_start(channel)) {
+	ret = card_edma_queue(edma, &job);
+	if (ret < 0) {
 		fail(channel, EDMA_END_FETCH);
 		return false;
 	}
-	channel->job = channel->next.id;
-	channel->queued = true;
+	channel->job = job.id;
 	channel->stopping = false;
 	set_cs(channel, METIS_EDMA_CS_RUNNING);
 	CARD_COUNT(edma->card, dma_jobs);
-	return true;
+	return ret;
 }
 
-/* edma->lock is held. The thread ends the job at its next chunk or element. */
+/* edma->lock is held. The worker ends the job at its next chunk or element. */
 static void channel_stop(struct edma_channel *channel)
 {
 	if (!channel->job || channel->stopping)
@@ -303,26 +314,26 @@ static void channel_stop(struct edma_channel *channel)
 	atomic_fetch_add(&channel->calls_off, 1);
 }
 
-/* edma->lock is held. Return: a channel whose thread has to look; NULL: none. */
-static struct edma_channel *doorbell(struct card_edma *edma, bool write, uint32_t value)
+/* edma->lock is held. Return: a worker is to be woken. */
+static bool doorbell(struct card_edma *edma, bool write, uint32_t value)
 {
 	uint32_t number = METIS_GET(METIS_EDMA_DOORBELL_CH, value);
 	struct edma_channel *channel;
 
 	if (number >= METIS_EDMA_CHANNELS) {
 		CARD_COUNT(edma->card, doorbells_ignored);
-		return NULL;
+		return false;
 	}
 	channel = channel_at(edma, write, number);
 	if (value & METIS_EDMA_DOORBELL_STOP) {
 		channel_stop(channel);
-		return NULL;
+		return false;
 	}
-	if (channel->job || !(*reg(edma, sides[write].engine_en) & 1)) {
+	if (channel->job || !(get(edma, sides[write].engine_en) & 1)) {
 		CARD_COUNT(edma->card, doorbells_ignored);
-		return NULL;
+		return false;
 	}
-	return channel_begin(channel) ? channel : NULL;
+	return channel_start(channel);
 }
 
 /* edma->lock is held. Clearing an abort clears what it was about. */
@@ -330,10 +341,10 @@ static void clear(struct card_edma *edma, bool write, uint32_t bits)
 {
 	uint32_t aborts = METIS_GET(METIS_EDMA_INT_ABORT, bits);
 
-	*reg(edma, sides[write].status) &= ~(bits & (METIS_EDMA_INT_DONE | METIS_EDMA_INT_ABORT));
-	*reg(edma, sides[write].err_lo) &= ~(aborts | aborts << 16);
+	clear_bits(edma, sides[write].status, bits & (METIS_EDMA_INT_DONE | METIS_EDMA_INT_ABORT));
+	clear_bits(edma, sides[write].err_lo, aborts | aborts << 16);
 	if (!write)
-		*reg(edma, sides[write].err_hi) &= ~(aborts | aborts << 8);
+		clear_bits(edma, sides[write].err_hi, aborts | aborts << 8);
 }
 
 /* edma->lock is held. */
@@ -341,15 +352,17 @@ static void store_channel(struct card_edma *edma, uint32_t offset, uint32_t valu
 {
 	/* Read channel n comes after write channel n. */
 	bool write = !(offset & (METIS_EDMA_RD_CH(0) - METIS_EDMA_WR_CH(0)));
-	unsigned int index = (offset - METIS_EDMA_WR_CH(0)) / (METIS_EDMA_WR_CH(1) - METIS_EDMA_WR_CH(0));
-	struct edma_channel *channel = channel_at(edma, write, index);
+	uint32_t stride = METIS_EDMA_WR_CH(1) - METIS_EDMA_WR_CH(0);
+	struct edma_channel *channel =
+		channel_at(edma, write, (offset - METIS_EDMA_WR_CH(0)) / stride);
 
-	*reg(edma, offset) = value;
-	if (offset == channel_base(channel) + METIS_EDMA_CH_SIZE)
-		channel->spent = false;
 	/* CS is the host's to set, but not to lie about a transfer in flight. */
-	if (offset == channel_base(channel) + METIS_EDMA_CH_CONTROL1 && channel->job)
-		set_cs(channel, METIS_EDMA_CS_RUNNING);
+	if (offset == channel_reg(channel, METIS_EDMA_CH_CONTROL1) && channel->job)
+		value = (value & ~METIS_EDMA_CS) |
+			METIS_PREP(METIS_EDMA_CS, METIS_EDMA_CS_RUNNING);
+	if (offset == channel_reg(channel, METIS_EDMA_CH_SIZE))
+		channel->spent = false;
+	put(edma, offset, value);
 }
 
 /* edma->lock is held. */
@@ -362,7 +375,7 @@ static void store(struct card_edma *edma, uint32_t offset, uint32_t value)
 		store_channel(edma, offset, value);
 		return;
 	}
-	*reg(edma, offset) = value;
+	put(edma, offset, value);
 	if ((!write && offset != METIS_EDMA_RD_ENGINE_EN) || value & 1)
 		return;
 	/* Guess: switching an engine off stops its channels as their stop bits would. */
@@ -373,7 +386,7 @@ static void store(struct card_edma *edma, uint32_t offset, uint32_t value)
 void card_edma_write(struct card *card, uint32_t offset, uint32_t value)
 {
 	struct card_edma *edma = card->edma;
-	struct edma_channel *rung = NULL;
+	bool wake = false;
 
 	if (offset >= METIS_EDMA_END)
 		return;
@@ -386,16 +399,16 @@ void card_edma_write(struct card *card, uint32_t offset, uint32_t value)
 		store(edma, offset, value);
 		break;
 	case EDMA_WO:
-		rung = doorbell(edma, offset == METIS_EDMA_WR_DOORBELL, value);
+		wake = doorbell(edma, offset == METIS_EDMA_WR_DOORBELL, value);
 		break;
 	case EDMA_W1C:
 		clear(edma, offset == METIS_EDMA_WR_INT_CLEAR, value);
 		break;
 	}
 	pthread_mutex_unlock(&edma->lock);
-	/* Only now, or it would wake into the lock. Channels live as long as the card. */
-	if (rung)
-		card_edma_channel_ring(rung);
+	/* Only now, or it would wake into the lock. */
+	if (wake)
+		card_edma_wake(edma);
 }
 
 /* An interrupt to the host: what to write where. */
@@ -405,23 +418,22 @@ struct edma_imwr {
 };
 
 /* edma->lock is held. @low: METIS_EDMA_*_IMWR_LO of the address. */
-static struct edma_imwr imwr(struct edma_channel *channel, uint32_t low)
+static struct edma_imwr imwr(const struct edma_channel *channel, uint32_t low)
 {
 	struct card_edma *edma = channel->edma;
-	uint32_t data = *reg(edma, sides[channel->write].data + channel->index / 2 * 4);
+	uint32_t data = get(edma, sides[channel->write].data + channel->index / 2 * 4);
 	struct edma_imwr message = {
 		/* Doubleword addresses: the low two bits are not there. */
-		.addr = ((uint64_t)*reg(edma, low + 4) << 32 | *reg(edma, low)) & ~3ull,
+		.addr = get64(edma, low) & ~3ull,
 		.data = channel->index % 2 ? data >> 16 : data & 0xffff,
 	};
 
 	return message;
 }
 
-/* No lock held. */
-static void tell(struct edma_channel *channel, const struct edma_job *job,
-		 const struct edma_imwr *message)
+static void tell(const struct edma_job *job, const struct edma_imwr *message)
 {
+	const struct edma_channel *channel = job->channel;
 	struct card *card = channel->edma->card;
 	unsigned int number = channel->write ? METIS_IRQ_DMA_WRITE(channel->index) :
 					       METIS_IRQ_DMA_READ(channel->index);
@@ -432,77 +444,109 @@ static void tell(struct edma_channel *channel, const struct edma_job *job,
 	card_imwr_ticket(card, message->addr, message->data, &job->tell);
 }
 
-void card_edma_progress(struct edma_channel *channel, struct edma_job *job)
+/* edma->lock is held. */
+static void set_done(const struct edma_channel *channel)
 {
-	const struct edma_side *side = &sides[channel->write];
+	set_bits(channel->edma, sides[channel->write].status,
+		 METIS_PREP(METIS_EDMA_INT_DONE, METIS_BIT(channel->index)));
+}
+
+void card_edma_progress(struct edma_job *job)
+{
+	struct edma_channel *channel = job->channel;
 	struct card_edma *edma = channel->edma;
 	bool remote = job->due & METIS_EDMA_RIE;
-	struct edma_imwr message;
-	bool ours;
+	struct edma_imwr message = {0};
 
 	job->due = 0;
 	pthread_mutex_lock(&edma->lock);
-	ours = channel->job == job->id;
-	if (ours) {
-		*reg(edma, side->status) |= METIS_PREP(METIS_EDMA_INT_DONE, METIS_BIT(channel->index));
-		message = imwr(channel, side->done_lo);
+	if (channel->job == job->id) {
+		set_done(channel);
+		message = imwr(channel, sides[channel->write].done_lo);
+	} else {
+		remote = false;
 	}
 	pthread_mutex_unlock(&edma->lock);
-	if (ours && remote)
-		tell(channel, job, &message);
+	if (remote)
+		tell(job, &message);
 }
 
 /* edma->lock is held. The registers show where the job has got to. */
-static void job_store(struct edma_channel *channel, const struct edma_job *job)
+static void job_store(const struct edma_job *job)
 {
-	uint32_t *control = card_edma_channel_reg(channel, METIS_EDMA_CH_CONTROL1);
+	const struct edma_channel *channel = job->channel;
+	uint32_t control1 = channel_reg(channel, METIS_EDMA_CH_CONTROL1);
+	struct card_edma *edma = channel->edma;
 
-	*card_edma_channel_reg(channel, METIS_EDMA_CH_SIZE) = job->size;
-	put64(channel, METIS_EDMA_CH_SAR_LO, job->sar);
-	put64(channel, METIS_EDMA_CH_DAR_LO, job->dar);
+	put(edma, channel_reg(channel, METIS_EDMA_CH_SIZE), job->size);
+	put64(edma, channel_reg(channel, METIS_EDMA_CH_SAR_LO), job->sar);
+	put64(edma, channel_reg(channel, METIS_EDMA_CH_DAR_LO), job->dar);
 	if (!job->list)
 		return;
-	put64(channel, METIS_EDMA_CH_LLP_LO, job->llp);
-	*control = (*control & ~METIS_EDMA_CCS) | (job->ccs ? METIS_EDMA_CCS : 0);
+	put64(edma, channel_reg(channel, METIS_EDMA_CH_LLP_LO), job->llp);
+	if (job->ccs)
+		set_bits(edma, control1, METIS_EDMA_CCS);
+	else
+		clear_bits(edma, control1, METIS_EDMA_CCS);
+}
+
+/* edma->lock is held. Return: the host asked to be told of an abort. */
+static bool wants_abort(const struct edma_job *job)
+{
+	const struct edma_channel *channel = job->channel;
+	uint32_t enabled = get(channel->edma, sides[channel->write].ll_err_en);
+
+	if (!job->list)
+		return job->control & METIS_EDMA_RIE;
+	return METIS_GET(METIS_EDMA_LL_ERR_REMOTE, enabled) & METIS_BIT(channel->index);
 }
 
 /* edma->lock is held. Return: the host asked to be told, with @ret_message. */
-static bool job_end(struct edma_channel *channel, const struct edma_job *job, enum edma_end end,
-		    struct edma_imwr *ret_message)
+static bool job_end(const struct edma_job *job, enum edma_end end, struct edma_imwr *ret_message)
 {
+	struct edma_channel *channel = job->channel;
 	const struct edma_side *side = &sides[channel->write];
-	struct card_edma *edma = channel->edma;
-	uint32_t bit = METIS_BIT(channel->index);
 
-	job_store(channel, job);
+	job_store(job);
 	channel->job = 0;
-	if (end == EDMA_END_OK || end == EDMA_END_CANCELED) {
-		/* Guess: a stop raises nothing for the element it cut short. */
-		if (job->due)
-			*reg(edma, side->status) |= METIS_PREP(METIS_EDMA_INT_DONE, bit);
-		channel->spent = end == EDMA_END_OK && !job->list;
-		set_cs(channel, METIS_EDMA_CS_STOPPED);
-		*ret_message = imwr(channel, side->done_lo);
-		return job->due & METIS_EDMA_RIE;
+	if (end != EDMA_END_OK && end != EDMA_END_CANCELED) {
+		fail(channel, end);
+		*ret_message = imwr(channel, side->abort_lo);
+		return wants_abort(job);
 	}
-	fail(channel, end);
-	*ret_message = imwr(channel, side->abort_lo);
-	if (job->list)
-		return *reg(edma, side->ll_err_en) & METIS_PREP(METIS_EDMA_LL_ERR_REMOTE, bit);
-	return job->control & METIS_EDMA_RIE;
+	/* Guess: a stop raises nothing for the element it cut short. */
+	if (job->due)
+		set_done(channel);
+	channel->spent = end == EDMA_END_OK && !job->list;
+	set_cs(channel, METIS_EDMA_CS_STOPPED);
+	*ret_message = imwr(channel, side->done_lo);
+	return job->due & METIS_EDMA_RIE;
 }
 
-void card_edma_finish(struct edma_channel *channel, struct edma_job *job, enum edma_end end)
+/*
+ * Will telling be over in no time? A write to memory, the firmware's virtual MSI among them, may
+ * take a round trip to another process.
+ */
+static bool is_quick(const struct card_edma *edma, const struct edma_imwr *message)
 {
-	struct card_edma *edma = channel->edma;
+	return !edma->card->personality->dma_vm && message->addr >= METIS_MSI_WINDOW_BASE &&
+	       message->addr <= METIS_MSI_WINDOW_LAST;
+}
+
+bool card_edma_finish(struct edma_job *job, enum edma_end end)
+{
+	struct card_edma *edma = job->channel->edma;
 	struct edma_imwr message;
-	bool remote = false;
+	bool remote = false, looks;
 
 	pthread_mutex_lock(&edma->lock);
 	/* Else a reset has come between, and the registers are no longer this job's. */
-	if (channel->job == job->id)
-		remote = job_end(channel, job, end, &message);
+	if (job->channel->job == job->id)
+		remote = job_end(job, end, &message);
+	looks = !remote || is_quick(edma, &message);
+	edma->workers.looking += looks;
 	pthread_mutex_unlock(&edma->lock);
 	if (remote)
-		tell(channel, job, &message);
+		tell(job, &message);
+	return looks;
 }

@@ -36,9 +36,12 @@ _Static_assert(METIS_SYSCTL_BYTES <= METIS_FW_AREAS_OFFSET, "contexts after sysc
 _Static_assert(sizeof(struct metis_host_driver) <= 0x20, "list area after host driver");
 _Static_assert(sizeof(struct metis_dma_list_area) <= 0x20, "datastreams after list area");
 _Static_assert(sizeof(struct metis_datastream_area) <= 0x120, "board after datastreams");
-_Static_assert(FW_BOARD_OFFSET + sizeof(struct metis_board) <= METIS_FW_EXT_OFFSET, "ext after board");
-_Static_assert(METIS_FW_EXT_OFFSET + sizeof(struct metis_fw_ext) <= METIS_FW_LOG_OFFSET, "log after ext");
-_Static_assert(METIS_FW_LOG_OFFSET + METIS_FW_LOG_BYTES <= METIS_FW_TRAPPED_BYTES, "log is trapped");
+_Static_assert(FW_BOARD_OFFSET + sizeof(struct metis_board) <= METIS_FW_EXT_OFFSET,
+	       "ext after board");
+_Static_assert(METIS_FW_EXT_OFFSET + sizeof(struct metis_fw_ext) <= METIS_FW_LOG_OFFSET,
+	       "log after ext");
+_Static_assert(METIS_FW_LOG_OFFSET + METIS_FW_LOG_BYTES <= METIS_FW_TRAPPED_BYTES,
+	       "log is trapped");
 _Static_assert(METIS_FW_TRAPPED_BYTES <= METIS_FW_MAILBOX_OFFSET(0), "mailboxes are plain memory");
 _Static_assert(METIS_FW_MAILBOX_OFFSET(METIS_CORES) <= METIS_FW_L2_FREE_OFFSET, "L2 shares last");
 _Static_assert(FW_CONTEXT_OFFSET(0) % 8 == 0 && sizeof(struct metis_context) % 8 == 0,
@@ -49,7 +52,7 @@ struct fw_module {
 	unsigned int refs; /* firmware.lock */
 	uint32_t handle;   /* 0: still loading */
 	unsigned int context;
-	unsigned int cores; /* owned: context, context + 1, ... */
+	unsigned int cores;	    /* owned: context, context + 1, ... */
 	struct engine_module table; /* header and tables in @head; the payload is gone */
 	void *head;
 	struct engine_session *session; /* NULL while loading */
@@ -70,14 +73,14 @@ struct fw_worker {
 	unsigned int context;
 	pthread_t thread;
 	pthread_cond_t wake;
-	struct fw_command command; /* the newest; copied by the thread when it starts on it */
-	bool pending;  /* @command waits for the thread */
-	bool active;   /* the thread works on a command, its interrupt included */
-	bool busy;     /* as the host sees it: from cmd to sts */
-	bool canceled; /* the command is to end */
-	bool discard;  /* a reset came: no result, no interrupt */
-	bool leave;    /* end the thread */
-	bool left;     /* the thread only needs to be joined */
+	struct fw_command command;	/* the newest; copied by the thread when it starts on it */
+	bool pending;			/* @command waits for the thread */
+	bool active;			/* the thread works on a command, its interrupt included */
+	bool busy;			/* as the host sees it: from cmd to sts */
+	bool canceled;			/* the command is to end */
+	bool discard;			/* a reset came: no result, no interrupt */
+	bool leave;			/* end the thread */
+	bool left;			/* the thread only needs to be joined */
 	struct engine_session *running; /* for cancel() */
 	struct fw_worker *next;
 };
@@ -96,9 +99,9 @@ struct card_firmware {
 	bool resetting;
 	uint64_t boots; /* since power-on */
 	uint64_t commands_ignored;
-	uint32_t last_handle; /* never reused, over resets as well */
+	uint32_t last_handle;			/* never reused, over resets as well */
 	struct fw_worker *workers[METIS_CORES]; /* NULL before a context's first command */
-	struct fw_worker *abandoned; /* busy when a reset could wait no longer */
+	struct fw_worker *abandoned;		/* busy when a reset could wait no longer */
 	struct fw_module *modules[METIS_FW_MODULES_MAX];
 
 	/* Protects the log ring. A leaf. */

@@ -85,7 +85,8 @@ static void write_board(struct card_firmware *fw)
 	board->board_revision = htole32(1);
 	board->clock_mhz = htole32(800);
 	copy_text(board->firmware_version, sizeof(board->firmware_version), p->name);
-	copy_text(board->flashed_firmware_version, sizeof(board->flashed_firmware_version), p->name);
+	copy_text(board->flashed_firmware_version, sizeof(board->flashed_firmware_version),
+		  p->name);
 	copy_text(board->controller_version, sizeof(board->controller_version),
 		  p->controller_version);
 	copy_text(board->controller_board_type, sizeof(board->controller_board_type),

@@ -198,13 +198,17 @@ static void *copy_from_card(struct job *job, const char *src, size_t bytes)
 		FAIL(job, METIS_FW_NO_MEMORY, "no memory for a module of %zu bytes", bytes);
 		return NULL;
 	}
-	madvise(copy, bytes, MADV_HUGEPAGE);
 	for (done = 0; done < bytes; done += n) {
 		n = bytes - done < COPY_CHUNK_BYTES ? bytes - done : COPY_CHUNK_BYTES;
 		if (canceled(job)) {
 			munmap(copy, bytes);
 			return NULL;
 		}
+		/*
+		 * Page by page faults take half as long again as the copy. Huge pages would be fewer
+		 * still, but the kernel may take 100 ms to find them (measured). Only a hint.
+		 */
+		madvise(copy + done, n, MADV_POPULATE_WRITE);
 		memcpy(copy + done, src + done, n);
 	}
 	return copy;
@@ -288,8 +292,8 @@ static void load_module(struct job *job, struct fw_module *module)
 	/* A look before much memory is asked for; the real check is that of the copy. */
 	memcpy(&header, src, sizeof(header));
 	if (le32toh(header.magic) != METIS_MODULE_MAGIC || le64toh(header.bytes) != bytes) {
-		FAIL(job, METIS_FW_BAD_MODULE, "no module of %" PRIu64 " bytes at 0x%" PRIx64, bytes,
-		     addr);
+		FAIL(job, METIS_FW_BAD_MODULE, "no module of %" PRIu64 " bytes at 0x%" PRIx64,
+		     bytes, addr);
 		return;
 	}
 	module_reserve(job, module);
@@ -351,8 +355,9 @@ static void check_tensor(struct job *job, const struct metis_fw_tensor *tensor,
 		return;
 	}
 	if (addr % TENSOR_ALIGN) {
-		FAIL(job, METIS_FW_BAD_ADDRESS, "tensor \"%s\" at 0x%" PRIx64 " is not aligned to %u",
-		     spec->name, addr, TENSOR_ALIGN);
+		FAIL(job, METIS_FW_BAD_ADDRESS,
+		     "tensor \"%s\" at 0x%" PRIx64 " is not aligned to %u", spec->name, addr,
+		     TENSOR_ALIGN);
 		return;
 	}
 	ret_buffer->data = memory_at(job->fw, addr, bytes);
@@ -363,7 +368,8 @@ static void check_tensor(struct job *job, const struct metis_fw_tensor *tensor,
 		     spec->name, bytes, addr);
 }
 
-static void read_tensors(struct job *job, const struct engine_module *table, struct run_buffers *run)
+static void read_tensors(struct job *job, const struct engine_module *table,
+			 struct run_buffers *run)
 {
 	uint32_t inputs = le32toh(table->header->inputs);
 	uint32_t outputs = le32toh(table->header->outputs);
@@ -527,8 +533,9 @@ void fw_command_execute(struct fw_worker *worker, const struct fw_command *comma
 	}
 	memcpy(&job.request, request, sizeof(job.request));
 	if (le32toh(job.request.magic) != METIS_FW_REQUEST_MAGIC) {
-		FAIL(&job, METIS_FW_BAD_REQUEST, "no request at 0x%" PRIx64 ": magic is 0x%08" PRIx32,
-		     command->arg, le32toh(job.request.magic));
+		FAIL(&job, METIS_FW_BAD_REQUEST,
+		     "no request at 0x%" PRIx64 ": magic is 0x%08" PRIx32, command->arg,
+		     le32toh(job.request.magic));
 		return;
 	}
 	*ret_reply = &request->reply; /* only what calls itself a request is written to */

@@ -274,12 +274,10 @@ int demo_main(const struct demo_options *options)
 	rc = run_demo(&demo, &why);
 	if (rc != CLI_OK) {
 		term_error("%s", why.text);
-		term_hint(
-			"%s",
-			demo.assets.photos
-				? "'tethys dma' tests the way to the card."
-				: "'make demo' in the source tree fetches them; or unpack the npm "
-				  "package @vladmandic/face-api as ASSETS/face-api.");
+		term_hint("%s",
+			  rc == CLI_DEVICE ? "'tethys dma' tests the way to the card."
+			  : demo.rows	   ? "'tethys bench MODEL' looks at one network alone."
+				      : "'make demo' in the source tree fetches what is missing.");
 	}
 	json_object_put(demo.files);
 	outdir_close(&demo.dir);

@@ -12,14 +12,12 @@
 /* Tensors start where SIMD and the card's DMA like them. */
 #define TENSOR_ALIGN 4096
 
-/* What the runtime said, line by line; its own text comes innermost first already. */
+/* What the runtime said: its text has the lines of all layers. @doing: when it said nothing. */
 static int fail(const struct job *job, int code, struct reason *why, const char *doing)
 {
 	const char *text = axr_last_error_string(AXR_OBJECT(job->context));
 
-	if (text && *text)
-		reason_add(why, 0, "%s", text);
-	reason_add(why, 0, "%s", doing);
+	reason_add(why, 0, "%s", text && *text ? text : doing);
 	return code;
 }
 
@@ -194,6 +192,7 @@ int job_run(struct job *job, double *ret_ms, struct reason *why)
 		*ret_ms = clock_ms() - start;
 	if (result == AXR_SUCCESS)
 		return CLI_OK;
-	return fail(job, is_device_error(result) ? CLI_DEVICE : CLI_FAILED, why,
+	/* It was loaded and its tensors fit, so what failed now is the card's part. */
+	return fail(job, result == AXR_ERROR_INVALID_ARGUMENT ? CLI_FAILED : CLI_DEVICE, why,
 		    "The model did not run.");
 }

@@ -67,9 +67,7 @@ int run_prepare_photo(struct run *run, const char *file, struct reason *why)
 		return reason_add(why, -ENOTSUP, "The model has %zu inputs; a photo fits only one.",
 				  run->job.inputs);
 	rc = image_load(file, &run->photo, why);
-	if (rc)
-		return reason_add(why, rc, "'%s' could not be read as a photo.", file);
-	return preprocess(run->kind, &run->photo, run->job.input, &run->scale, why);
+	return rc ? rc : preprocess(run->kind, &run->photo, run->job.input, &run->scale, why);
 }
 
 void run_note_file(struct json_object *files, const char *path)
@@ -221,9 +219,11 @@ static struct json_object *head_json(const struct run *run, struct json_object *
 static void print_hint(int code, const struct run *run)
 {
 	if (code == CLI_DEVICE)
-		term_hint("'tethys devices' lists the cards; 'tethys card' makes one.");
+		term_hint("'tethys devices' lists the cards, 'tethys card' makes one, 'tethys dma' "
+			  "tests the way to it.");
 	else if (!run->job.model)
-		term_hint("'tethys model info FILE' checks a model without a card.");
+		term_hint("a model is an .onnx file with fixed shapes and its weights inside, a "
+			  "model.json that names one, or a folder with one of them.");
 	else if (!run->job.instance)
 		term_hint("the card's engine refused it; does ONNX Runtime alone load the file?");
 	else

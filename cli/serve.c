@@ -91,7 +91,8 @@ static int serve_on(const struct serve_options *options, struct card *card)
 	config.event_ctx = (void *)options;
 	if (vfio_user_server_create(card, &config, &server, &why)) {
 		term_error("%s", why.text);
-		term_hint("choose another --socket, or end the card that listens there.");
+		if (config.path)
+			term_hint("choose another --socket, or end the card that listens there.");
 		return CLI_FAILED;
 	}
 	rc = run_server(options, server);

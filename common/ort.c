@@ -59,15 +59,15 @@ static const char noise[] = "Schema error: Trying to register schema with name "
 
 /* ONNX ModelProto, IR 8, opset 13: float scalar x -> Identity -> y. */
 static const unsigned char identity_model[] = {
-	0x08, 0x08,					      /* ir_version */
-	0x42, 0x02, 0x10, 0x0d,				      /* opset_import.version */
-	0x3a, 0x2f,					      /* graph */
-	0x0a, 0x10, 0x0a, 0x01, 'x', 0x12, 0x01, 'y',	      /* node: input, output, */
-	0x22, 0x08, 'I', 'd', 'e', 'n', 't', 'i', 't', 'y',   /* op_type */
-	0x12, 0x01, 'g',				      /* name */
-	0x5a, 0x0b, 0x0a, 0x01, 'x', 0x12, 0x06, 0x0a, 0x04,  /* input: name, type.tensor_type: */
-	0x08, 0x01, 0x12, 0x00,				      /* float, no dimensions */
-	0x62, 0x0b, 0x0a, 0x01, 'y', 0x12, 0x06, 0x0a, 0x04,  /* output: the same */
+	0x08, 0x08,						  /* ir_version */
+	0x42, 0x02, 0x10, 0x0d,					  /* opset_import.version */
+	0x3a, 0x2f,						  /* graph */
+	0x0a, 0x10, 0x0a, 0x01, 'x', 0x12, 0x01, 'y',		  /* node: input, output, */
+	0x22, 0x08, 'I',  'd',	'e', 'n',  't',	 'i',  't',  'y', /* op_type */
+	0x12, 0x01, 'g',					  /* name */
+	0x5a, 0x0b, 0x0a, 0x01, 'x', 0x12, 0x06, 0x0a, 0x04, /* input: name, type.tensor_type: */
+	0x08, 0x01, 0x12, 0x00,				     /* float, no dimensions */
+	0x62, 0x0b, 0x0a, 0x01, 'y', 0x12, 0x06, 0x0a, 0x04, /* output: the same */
 	0x08, 0x01, 0x12, 0x00,
 };
 
@@ -140,8 +140,8 @@ static void *first_session_thread(void *arg)
 	real = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 3); /* fails when stderr is closed: fine */
 	sink = memfd_create("ort-stderr", MFD_CLOEXEC);
 	if (sink < 0 || dup2(sink, STDERR_FILENO) < 0) {
-		first->err = reason_add(first->why, -EIO, "no memory for messages: %s",
-					strerror(errno));
+		first->err =
+			reason_add(first->why, -EIO, "no memory for messages: %s", strerror(errno));
 	} else {
 		first->err = open_session(first->api, first->env, identity_model,
 					  sizeof(identity_model), 1, &session, first->why);

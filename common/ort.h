@@ -61,7 +61,6 @@ int ort_open_session(const void *model, size_t bytes, unsigned int threads,
  *
  * Return: 0 for NULL, else @err.
  */
-int ort_status(const OrtApi *api, OrtStatus *status, int err, const char *what,
-	       struct reason *why);
+int ort_status(const OrtApi *api, OrtStatus *status, int err, const char *what, struct reason *why);
 
 #endif

@@ -205,10 +205,9 @@ static int fds_collect(struct msghdr *msg, struct vfio_user_fds *fds)
 	return overflow || (msg->msg_flags & MSG_CTRUNC) ? -EPROTO : 0;
 }
 
-/* One recvmsg(2). Return: bytes; 0 at the end; negative errno. */
-static ssize_t recv_some(int sock, void *buf, size_t len, struct vfio_user_fds *fds)
+static ssize_t recv_once(int sock, void *buf, size_t len, struct vfio_user_fds *fds, int flags)
 {
-	struct iovec iov = { .iov_base = buf, .iov_len = len };
+	struct iovec iov = {.iov_base = buf, .iov_len = len};
 	union fds_control control;
 	struct msghdr msg = {
 		.msg_iov = &iov,
@@ -220,7 +219,7 @@ static ssize_t recv_some(int sock, void *buf, size_t len, struct vfio_user_fds *
 	int ret;
 
 	do {
-		got = recvmsg(sock, &msg, MSG_CMSG_CLOEXEC | MSG_WAITALL);
+		got = recvmsg(sock, &msg, MSG_CMSG_CLOEXEC | flags);
 	} while (got < 0 && errno == EINTR);
 	if (got < 0)
 		return -errno;
@@ -228,6 +227,11 @@ static ssize_t recv_some(int sock, void *buf, size_t len, struct vfio_user_fds *
 		return msg.msg_flags & MSG_CTRUNC ? -EPROTO : got;
 	ret = fds_collect(&msg, fds);
 	return ret ? ret : got;
+}
+
+ssize_t vfio_user_recv_some(int sock, void *buf, size_t len, struct vfio_user_fds *fds)
+{
+	return recv_once(sock, buf, len, fds, 0);
 }
 
 static uint64_t now_ms(void)
@@ -246,7 +250,7 @@ int vfio_user_recv(int sock, void *buf, size_t len, struct vfio_user_fds *fds,
 	ssize_t got;
 
 	while (done < len) {
-		got = recv_some(sock, (char *)buf + done, len - done, fds);
+		got = recv_once(sock, (char *)buf + done, len - done, fds, MSG_WAITALL);
 		if (got == 0)
 			return done ? -ECONNRESET : -ENODATA;
 		if (got == -EAGAIN || got == -EWOULDBLOCK)
@@ -299,7 +303,7 @@ int vfio_user_send(int sock, const struct iovec *iov, unsigned int iov_nr, const
 {
 	struct iovec rest[4];
 	union fds_control control;
-	struct msghdr msg = { .msg_iov = rest, .msg_iovlen = iov_nr };
+	struct msghdr msg = {.msg_iov = rest, .msg_iovlen = iov_nr};
 	unsigned int used;
 	ssize_t sent;
 

@@ -12,6 +12,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 #include <sys/uio.h>
 
 #include "common/reason.h"
@@ -253,7 +254,7 @@ VFIO_USER_ASSERT_SIZE(struct vfio_user_feature, 8);
 
 /* --- capabilities: the JSON of VERSION --- */
 struct vfio_user_caps {
-	uint32_t max_msg_fds;	     /* descriptors the sender takes with one message */
+	uint32_t max_msg_fds; /* descriptors the sender takes with one message */
 	uint32_t max_dma_maps;
 	uint64_t max_data_xfer_size; /* bytes */
 	uint64_t pgsizes;	     /* bit map of sizes */
@@ -316,6 +317,16 @@ int vfio_user_fds_take(struct vfio_user_fds *fds, unsigned int index);
  */
 int vfio_user_recv(int sock, void *buf, size_t len, struct vfio_user_fds *fds,
 		   unsigned int stall_ms);
+
+/**
+ * vfio_user_recv_some() - receive what there is, up to @len bytes
+ *
+ * Descriptors are those of the last message that begins in these bytes, if that message came with
+ * one sendmsg(2) as it should: the kernel ends a read after the bytes that carried some.
+ *
+ * Return: bytes, at least 1; 0 closed; -EAGAIN, -EPROTO and others as vfio_user_recv().
+ */
+ssize_t vfio_user_recv_some(int sock, void *buf, size_t len, struct vfio_user_fds *fds);
 
 /**
  * vfio_user_send() - send one message

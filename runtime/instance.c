@@ -164,9 +164,11 @@ static int instance_load(struct axrModelInstance *instance, const struct instanc
 		return r;
 	r = io_init(&instance->io, connection->card->dev, &connection->ddr, module,
 		    p->double_buffer ? DOUBLE_SLOTS : 1, why);
-	if (!r && (p->double_buffer || p->async_mode))
-		r = worker_start(&instance->worker,
-				 p->double_buffer ? DOUBLE_SLOTS : p->max_inflight + p->max_pending);
+	/* The slots bound a double-buffered queue; its worker may be a moment behind in counting. */
+	if (!r && p->double_buffer)
+		r = worker_start(&instance->worker, DOUBLE_SLOTS + 1);
+	else if (!r && p->async_mode)
+		r = worker_start(&instance->worker, p->max_inflight + p->max_pending);
 	if (r)
 		return reason_add(why, r, "[ERROR][load]: Failed to allocate memory for tensors.");
 	times->total_ns = axr_now_ns() - start;

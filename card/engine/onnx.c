@@ -123,8 +123,8 @@ static int check_name(struct engine_session *s, bool input, uint32_t index,
 	if (err)
 		return err;
 	err = ort_status(s->api,
-			 input ? s->api->SessionGetInputName(s->session, index, allocator, &name) :
-				 s->api->SessionGetOutputName(s->session, index, allocator, &name),
+			 input ? s->api->SessionGetInputName(s->session, index, allocator, &name)
+			       : s->api->SessionGetOutputName(s->session, index, allocator, &name),
 			 -EIO, "name", why);
 	if (err)
 		return err;
@@ -142,8 +142,8 @@ static int check_tensor(struct engine_session *s, bool input, uint32_t index,
 	err = check_name(s, input, index, spec, why);
 	if (!err)
 		err = ort_status(s->api,
-				 input ? s->api->SessionGetInputTypeInfo(s->session, index, &type) :
-					 s->api->SessionGetOutputTypeInfo(s->session, index, &type),
+				 input ? s->api->SessionGetInputTypeInfo(s->session, index, &type)
+				       : s->api->SessionGetOutputTypeInfo(s->session, index, &type),
 				 -EIO, "type", why);
 	if (!err) {
 		err = check_type(s->api, type, spec, why);
@@ -170,9 +170,10 @@ static int check_table(struct engine_session *s, const struct engine_module *mod
 	if (err)
 		return err;
 	if (inputs != s->inputs || outputs != s->outputs)
-		return reason_add(why, -EINVAL,
-				  "module's table has %u inputs and %u outputs, the network %zu and %zu",
-				  s->inputs, s->outputs, inputs, outputs);
+		return reason_add(
+			why, -EINVAL,
+			"module's table has %u inputs and %u outputs, the network %zu and %zu",
+			s->inputs, s->outputs, inputs, outputs);
 	for (i = 0; !err && i < s->inputs; i++)
 		err = check_tensor(s, true, i, &module->inputs[i], why);
 	for (i = 0; !err && i < s->outputs; i++)
@@ -208,7 +209,8 @@ static int tensor_init(struct onnx_tensor *tensor, const struct metis_module_ten
 		tensor->copy = NULL;
 		return -ENOMEM;
 	}
-	memset(tensor->copy, 0, tensor->bytes); /* whatever happens, the host sees nothing of ours */
+	memset(tensor->copy, 0,
+	       tensor->bytes); /* whatever happens, the host sees nothing of ours */
 	return 0;
 }
 
@@ -256,10 +258,10 @@ static int init_ort(struct engine_session *s, struct reason *why)
 	err = ort_status(s->api, s->api->CreateRunOptions(&s->options), -EIO, "run options", why);
 	if (err)
 		return err;
-	return ort_status(s->api,
-			  s->api->CreateCpuMemoryInfo(OrtDeviceAllocator, OrtMemTypeDefault,
-						      &s->memory_info),
-			  -EIO, "memory info", why);
+	return ort_status(
+		s->api,
+		s->api->CreateCpuMemoryInfo(OrtDeviceAllocator, OrtMemTypeDefault, &s->memory_info),
+		-EIO, "memory info", why);
 }
 
 static void onnx_unload(struct engine_session *s)
@@ -366,9 +368,8 @@ static int run_bound(struct engine_session *s, struct reason *why)
 {
 	OrtStatus *status;
 
-	status = s->api->Run(s->session, s->options, s->names,
-			     (const OrtValue *const *)s->values, s->inputs, s->names + s->inputs,
-			     s->outputs, s->values + s->inputs);
+	status = s->api->Run(s->session, s->options, s->names, (const OrtValue *const *)s->values,
+			     s->inputs, s->names + s->inputs, s->outputs, s->values + s->inputs);
 	if (!status)
 		return 0;
 	if (atomic_load(&s->canceled)) {

@@ -20,17 +20,17 @@ static const struct {
 	uint32_t field;
 	enum message message;
 } children[] = {
-	{MODEL, 7, GRAPH},	    /* graph */
-	{MODEL, 20, TRAINING},	    /* training_info */
-	{MODEL, 25, FUNCTION},	    /* functions */
-	{GRAPH, 1, NODE},	    /* node */
-	{GRAPH, 5, TENSOR},	    /* initializer */
-	{GRAPH, 15, SPARSE_TENSOR}, /* sparse_initializer */
-	{NODE, 5, ATTRIBUTE},	    /* attribute */
-	{ATTRIBUTE, 5, TENSOR},	    /* t */
-	{ATTRIBUTE, 6, GRAPH},	    /* g */
-	{ATTRIBUTE, 10, TENSOR},    /* tensors */
-	{ATTRIBUTE, 11, GRAPH},	    /* graphs */
+	{MODEL, 7, GRAPH},		/* graph */
+	{MODEL, 20, TRAINING},		/* training_info */
+	{MODEL, 25, FUNCTION},		/* functions */
+	{GRAPH, 1, NODE},		/* node */
+	{GRAPH, 5, TENSOR},		/* initializer */
+	{GRAPH, 15, SPARSE_TENSOR},	/* sparse_initializer */
+	{NODE, 5, ATTRIBUTE},		/* attribute */
+	{ATTRIBUTE, 5, TENSOR},		/* t */
+	{ATTRIBUTE, 6, GRAPH},		/* g */
+	{ATTRIBUTE, 10, TENSOR},	/* tensors */
+	{ATTRIBUTE, 11, GRAPH},		/* graphs */
 	{ATTRIBUTE, 22, SPARSE_TENSOR}, /* sparse_tensor */
 	{ATTRIBUTE, 23, SPARSE_TENSOR}, /* sparse_tensors */
 	{SPARSE_TENSOR, 1, TENSOR},	/* values */
@@ -162,6 +162,7 @@ int onnx_scan(const void *data, size_t bytes, struct reason *why)
 
 	/* How ONNX Runtime tells its own format apart, whatever else the bytes may be. */
 	if (bytes >= 8 && !memcmp(all.at + 4, "ORTM", 4))
-		return reason_add(why, -ENOTSUP, "payload is in ONNX Runtime's own format, not ONNX");
+		return reason_add(why, -ENOTSUP,
+				  "payload is in ONNX Runtime's own format, not ONNX");
 	return scan_message(MODEL, all, 0, why);
 }

@@ -90,11 +90,11 @@ static void test_module_changed_payload_says_checksum(void)
 	free(module);
 }
 
-#define CHANGE(name, statement)                                                                    \
-	static void name(struct metis_module *m, struct metis_module_tensor *t)                    \
-	{                                                                                          \
-		(void)m, (void)t;                                                                  \
-		statement;                                                                         \
+#define CHANGE(name, statement)                                                 \
+	static void name(struct metis_module *m, struct metis_module_tensor *t) \
+	{                                                                       \
+		(void)m, (void)t;                                               \
+		statement;                                                      \
 	}
 
 CHANGE(magic, m->magic ^= 1)
@@ -177,8 +177,9 @@ static void test_module_large_one_is_checked(void)
 	clock_gettime(CLOCK_MONOTONIC, &start);
 	EXPECT_EQ(card_module_check(module, bytes, &view, NULL), 0);
 	clock_gettime(CLOCK_MONOTONIC, &end);
-	printf("# 45 MiB checked in %.1f ms\n", (double)(end.tv_sec - start.tv_sec) * 1e3 +
-						(double)(end.tv_nsec - start.tv_nsec) / 1e6);
+	printf("# 45 MiB checked in %.1f ms\n",
+	       (double)(end.tv_sec - start.tv_sec) * 1e3 +
+		       (double)(end.tv_nsec - start.tv_nsec) / 1e6);
 	free(module);
 	free(large);
 }

@@ -114,7 +114,8 @@ static inline void tiny_model(struct pb *ret_model, const struct pb *graph)
 struct tiny_network {
 	struct tiny_tensor inputs[3], outputs[2]; /* ended by a NULL name when fewer */
 	struct tiny_node nodes[4];		  /* the same by op */
-	unsigned int chain; /* up to 512; then this many MatMul(previous, x), the last one makes "y" */
+	unsigned int
+		chain; /* up to 512; then this many MatMul(previous, x), the last one makes "y" */
 };
 
 static inline unsigned int tiny_count(const struct tiny_tensor *tensors, unsigned int max)
@@ -180,8 +181,8 @@ static inline struct metis_module *tiny_module(const struct tiny_network *net, c
 	unsigned int inputs = tiny_count(net->inputs, 3), outputs = tiny_count(net->outputs, 2), i;
 	size_t table_end = sizeof(struct metis_module) +
 			   (inputs + outputs) * sizeof(struct metis_module_tensor);
-	size_t offset = (table_end + METIS_MODULE_ALIGN - 1) / METIS_MODULE_ALIGN *
-			METIS_MODULE_ALIGN;
+	size_t offset =
+		(table_end + METIS_MODULE_ALIGN - 1) / METIS_MODULE_ALIGN * METIS_MODULE_ALIGN;
 	struct metis_module *module = calloc(1, offset + payload_bytes);
 	struct metis_module_tensor *table = (void *)(module + 1);
 
@@ -204,8 +205,11 @@ static inline struct metis_module *tiny_module(const struct tiny_network *net, c
 }
 
 /* Networks several tests use. */
-#define TINY_F32(n, ...) {.name = (n), .dtype = METIS_F32, .dims = {__VA_ARGS__}, \
-		.ndims = sizeof((int64_t[]){__VA_ARGS__}) / 8}
+#define TINY_F32(n, ...)        \
+	{.name = (n),           \
+	 .dtype = METIS_F32,    \
+	 .dims = {__VA_ARGS__}, \
+	 .ndims = sizeof((int64_t[]){__VA_ARGS__}) / 8}
 
 /* y = max(a + b, 0) */
 static const struct tiny_network tiny_add_relu = {

@@ -176,7 +176,7 @@ static int piece_send(struct vus_conn *conn, struct vus_dma_job *job, bool write
 	struct dma_head head = {
 		.header.command = write ? VFIO_USER_DMA_WRITE : VFIO_USER_DMA_READ,
 		.header.size = (uint32_t)(sizeof(head) + (write ? len : 0)),
-		.access = { .iova = iova, .count = len },
+		.access = {.iova = iova, .count = len},
 	};
 
 	pthread_mutex_lock(&dma->lock);
@@ -201,7 +201,7 @@ static int piece_send(struct vus_conn *conn, struct vus_dma_job *job, bool write
 static int dma_by_message(struct vus_conn *conn, bool write, uint64_t iova, uint8_t *buf,
 			  size_t len)
 {
-	struct vus_dma_job job = { .error = 0 };
+	struct vus_dma_job job = {.error = 0};
 	size_t piece, most = piece_bytes(conn, write);
 
 	pthread_cond_init(&job.done, NULL);

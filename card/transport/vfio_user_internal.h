@@ -25,7 +25,7 @@
 
 /* --- vfio_user_map.c: client memory we can touch --- */
 
-#define VUS_MAX_BACKINGS 4096u		 /* files mapped at a time */
+#define VUS_MAX_BACKINGS 4096u	      /* files mapped at a time */
 #define VUS_COPY_BYTES (256u * 1024u) /* under the lock at a time, so an unmap waits for little */
 
 struct vus_backing;
@@ -100,7 +100,7 @@ int vus_dma_raw_write32(void *ctx, uint64_t addr, uint32_t data);
 /* --- vfio_user_irq.c --- */
 
 struct vus_irqs {
-	pthread_mutex_t lock; /* all below */
+	pthread_mutex_t lock;  /* all below */
 	int msi[METIS_IRQ_NR]; /* eventfds, -1: none */
 	uint32_t pending;      /* MSIs raised while there was no eventfd */
 	int err, req;
@@ -137,6 +137,10 @@ struct vus_conn {
 	/* The message being handled: header and body; the reply being made. */
 	uint8_t *request, *reply;
 	struct vfio_user_fds fds;
+	/* Read too far: the first bytes of the next message, and its descriptors. */
+	uint8_t next[sizeof(struct vfio_user_header)];
+	size_t next_len;
+	struct vfio_user_fds next_fds;
 };
 
 /* True when the client may map L2. */
@@ -174,19 +178,19 @@ int vus_msg_handle(struct vus_conn *conn, const struct vfio_user_header *header,
 struct vfio_user_server {
 	struct card *card;
 	struct vfio_user_server_config config;
-	char *path;	     /* of the socket file we made */
-	dev_t path_dev;	     /* so that only our own file is removed */
+	char *path;	/* of the socket file we made */
+	dev_t path_dev; /* so that only our own file is removed */
 	ino_t path_ino;
 	int listen_fd;
-	bool connected;	     /* listen_fd is the one client */
-	int stop_fd;	     /* eventfd: end vfio_user_server_run() */
-	int done_fd;	     /* eventfd: the I/O thread has ended */
+	bool connected;		    /* listen_fd is the one client */
+	int stop_fd;		    /* eventfd: end vfio_user_server_run() */
+	int done_fd;		    /* eventfd: the I/O thread has ended */
 	pthread_mutex_t event_lock; /* config.event is called with it */
 	_Atomic uint64_t stats[sizeof(struct vfio_user_server_stats) / sizeof(uint64_t)];
 };
 
-#define VUS_COUNT_BY(server, field, n) \
-	atomic_fetch_add_explicit( \
+#define VUS_COUNT_BY(server, field, n)                                                     \
+	atomic_fetch_add_explicit(                                                         \
 		&(server)->stats[offsetof(struct vfio_user_server_stats, field) / 8], (n), \
 		memory_order_relaxed)
 #define VUS_COUNT(server, field) VUS_COUNT_BY(server, field, 1)

@@ -109,8 +109,8 @@ static int fds_check(const struct vfio_user_fds *fds)
 		if (!fd_is_eventfd(fds->fd[i]))
 			return -EINVAL;
 		flags = fcntl(fds->fd[i], F_GETFL);
-		if (flags < 0 || (!(flags & O_NONBLOCK) &&
-				  fcntl(fds->fd[i], F_SETFL, flags | O_NONBLOCK)))
+		if (flags < 0 ||
+		    (!(flags & O_NONBLOCK) && fcntl(fds->fd[i], F_SETFL, flags | O_NONBLOCK)))
 			return -EINVAL;
 	}
 	return 0;

@@ -33,8 +33,8 @@ struct vus_backing {
 struct vus_mapping {
 	uint64_t first, last; /* IOVA, both included: a range may end at 2^64 */
 	struct vus_backing *backing;
-	uint64_t offset; /* of first in the backing */
-	uint32_t flags;	 /* VFIO_USER_DMA_* */
+	uint64_t offset;	  /* of first in the backing */
+	uint32_t flags;		  /* VFIO_USER_DMA_* */
 	struct vus_mapping *next; /* once out of the table */
 };
 
@@ -72,7 +72,7 @@ static int mapping_compare(const void *a, const void *b)
 static struct vus_mapping *mapping_find(const struct vus_map_table *table, uint64_t first,
 					uint64_t last)
 {
-	const struct vus_mapping key = { .first = first, .last = last };
+	const struct vus_mapping key = {.first = first, .last = last};
 	void *node = tfind(&key, &table->root, mapping_compare);
 
 	return node ? *(struct vus_mapping **)node : NULL;

@@ -101,12 +101,17 @@ static void region_info_l2(struct vus_conn *conn, uint32_t argsz,
 	int fd;
 
 	info->argsz = sizeof(*info) + sizeof(*sparse) + sizeof(sparse->areas[0]);
-	info->flags |= VFIO_USER_REGION_FLAG_MMAP | VFIO_USER_REGION_FLAG_CAPS;
+	info->flags |= VFIO_USER_REGION_FLAG_MMAP;
+	/*
+	 * The client asks again with the size it now knows. Until then there is no capability:
+	 * QEMU refuses a device that says CAPS and names no offset (measured).
+	 */
 	if (argsz < info->argsz)
-		return; /* the client asks again with the size it now knows */
+		return;
+	info->flags |= VFIO_USER_REGION_FLAG_CAPS;
 	card_l2(conn->card, &fd, &trapped);
 	info->cap_offset = sizeof(*info);
-	sparse->header = (struct vfio_user_cap){ .id = VFIO_USER_CAP_SPARSE_MMAP, .version = 1 };
+	sparse->header = (struct vfio_user_cap){.id = VFIO_USER_CAP_SPARSE_MMAP, .version = 1};
 	sparse->areas_nr = 1;
 	sparse->reserved = 0;
 	sparse->areas[0].offset = trapped;
@@ -141,7 +146,7 @@ static int handle_get_irq_info(struct vus_conn *conn, const void *body, size_t l
 			       struct vus_answer *answer)
 {
 	const struct vfio_user_irq_info *request = body;
-	struct vfio_user_irq_info info = { .argsz = sizeof(info), .index = request->index };
+	struct vfio_user_irq_info info = {.argsz = sizeof(info), .index = request->index};
 
 	(void)len;
 	if (request->argsz < sizeof(*request) || request->index >= VFIO_USER_IRQ_NR)
@@ -279,22 +284,22 @@ struct command {
  * disagree.
  */
 static const struct command commands[] = {
-	[VFIO_USER_VERSION] = { handle_version, sizeof(struct vfio_user_version), LONGER },
-	[VFIO_USER_DMA_MAP] = { handle_dma_map, sizeof(struct vfio_user_dma_map), FDS },
-	[VFIO_USER_DMA_UNMAP] = { handle_dma_unmap, sizeof(struct vfio_user_dma_unmap), 0 },
-	[VFIO_USER_DEVICE_GET_INFO] = { handle_get_info, sizeof(struct vfio_user_device_info), 0 },
-	[VFIO_USER_DEVICE_GET_REGION_INFO] = { handle_get_region_info,
-					       sizeof(struct vfio_user_region_info), LONGER },
-	[VFIO_USER_DEVICE_GET_IRQ_INFO] = { handle_get_irq_info,
-					    sizeof(struct vfio_user_irq_info), 0 },
-	[VFIO_USER_DEVICE_SET_IRQS] = { handle_set_irqs, sizeof(struct vfio_user_irq_set),
-					LONGER | FDS },
-	[VFIO_USER_REGION_READ] = { handle_region_read, sizeof(struct vfio_user_region_access), 0 },
-	[VFIO_USER_REGION_WRITE] = { handle_region_write, sizeof(struct vfio_user_region_access),
-				     LONGER },
-	[VFIO_USER_DEVICE_RESET] = { handle_reset, 0, 0 },
-	[VFIO_USER_REGION_WRITE_MULTI] = { handle_write_multi, sizeof(struct vfio_user_write_multi),
-					   LONGER },
+	[VFIO_USER_VERSION] = {handle_version, sizeof(struct vfio_user_version), LONGER},
+	[VFIO_USER_DMA_MAP] = {handle_dma_map, sizeof(struct vfio_user_dma_map), FDS},
+	[VFIO_USER_DMA_UNMAP] = {handle_dma_unmap, sizeof(struct vfio_user_dma_unmap), 0},
+	[VFIO_USER_DEVICE_GET_INFO] = {handle_get_info, sizeof(struct vfio_user_device_info), 0},
+	[VFIO_USER_DEVICE_GET_REGION_INFO] = {handle_get_region_info,
+					      sizeof(struct vfio_user_region_info), LONGER},
+	[VFIO_USER_DEVICE_GET_IRQ_INFO] = {handle_get_irq_info, sizeof(struct vfio_user_irq_info),
+					   0},
+	[VFIO_USER_DEVICE_SET_IRQS] = {handle_set_irqs, sizeof(struct vfio_user_irq_set),
+				       LONGER | FDS},
+	[VFIO_USER_REGION_READ] = {handle_region_read, sizeof(struct vfio_user_region_access), 0},
+	[VFIO_USER_REGION_WRITE] = {handle_region_write, sizeof(struct vfio_user_region_access),
+				    LONGER},
+	[VFIO_USER_DEVICE_RESET] = {handle_reset, 0, 0},
+	[VFIO_USER_REGION_WRITE_MULTI] = {handle_write_multi, sizeof(struct vfio_user_write_multi),
+					  LONGER},
 };
 
 int vus_msg_handle(struct vus_conn *conn, const struct vfio_user_header *header, size_t len,

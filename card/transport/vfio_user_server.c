@@ -20,14 +20,14 @@
 #include "card/transport/vfio_user_internal.h"
 
 #define BACKLOG 16
-#define WAITING_MAX 8	 /* clients that came while another one has the card */
+#define WAITING_MAX 8	/* clients that came while another one has the card */
 #define WAITING_MS 1000 /* for their VERSION */
 /*
  * Before they are refused: the owner of a card that was killed just now may take a moment to be
  * gone.
  */
 #define GRACE_MS 50
-#define RETRY_MS 100	 /* after a failed accept(2) */
+#define RETRY_MS 100 /* after a failed accept(2) */
 
 void vus_event(struct vfio_user_server *server, enum vfio_user_event event, const char *fmt, ...)
 {
@@ -78,11 +78,10 @@ static int path_clear(const struct sockaddr_un *addr, struct reason *why)
 	if (lstat(addr->sun_path, &st) || !S_ISSOCK(st.st_mode))
 		return reason_add(why, -EEXIST, "%s exists and is not a socket", addr->sun_path);
 	if (path_is_live(addr))
-		return reason_add(why, -EADDRINUSE, "another server listens at %s",
-				  addr->sun_path);
+		return reason_add(why, -EADDRINUSE, "another server listens at %s", addr->sun_path);
 	if (unlink(addr->sun_path))
-		return reason_add(why, -errno, "can't remove the old socket %s: %s",
-				  addr->sun_path, strerror(errno));
+		return reason_add(why, -errno, "can't remove the old socket %s: %s", addr->sun_path,
+				  strerror(errno));
 	return 0;
 }
 
@@ -108,7 +107,7 @@ static int path_bind(int fd, const struct sockaddr_un *addr, struct reason *why)
 static int server_listen(struct vfio_user_server *server, struct reason *why)
 {
 	const char *path = server->config.path;
-	struct sockaddr_un addr = { .sun_family = AF_UNIX };
+	struct sockaddr_un addr = {.sun_family = AF_UNIX};
 	mode_t mode = server->config.mode ? server->config.mode : 0600;
 	struct stat st;
 	int ret;
@@ -289,7 +288,7 @@ static void client_end(struct listener *listener)
 /* Its owner is gone, and the I/O thread is about to notice: the next one need only wait. */
 static bool client_is_leaving(const struct listener *listener)
 {
-	struct pollfd pfd = { .fd = listener->sock, .events = POLLRDHUP };
+	struct pollfd pfd = {.fd = listener->sock, .events = POLLRDHUP};
 
 	return poll(&pfd, 1, 0) > 0 && pfd.revents & (POLLRDHUP | POLLHUP | POLLERR);
 }
@@ -337,7 +336,7 @@ static int listener_accept(struct listener *listener)
 	if (listener->waiting_nr == WAITING_MAX)
 		waiting_refuse(listener, 0);
 	listener->waiting[listener->waiting_nr++] =
-		(struct waiting){ .fd = fd, .since_ms = clock_ms() };
+		(struct waiting){.fd = fd, .since_ms = clock_ms()};
 	return 0;
 }
 
@@ -351,8 +350,8 @@ static int listener_poll_set(const struct listener *listener, struct pollfd *pfd
 	unsigned int i;
 	int timeout = -1;
 
-	pfd[POLL_STOP] = (struct pollfd){ .fd = server->stop_fd, .events = POLLIN };
-	pfd[POLL_DONE] = (struct pollfd){ .fd = server->done_fd, .events = POLLIN };
+	pfd[POLL_STOP] = (struct pollfd){.fd = server->stop_fd, .events = POLLIN};
+	pfd[POLL_DONE] = (struct pollfd){.fd = server->done_fd, .events = POLLIN};
 	pfd[POLL_LISTEN] = (struct pollfd){
 		.fd = server->connected || leaving ? -1 : server->listen_fd,
 		.events = POLLIN,
@@ -396,8 +395,7 @@ static int listener_step(struct listener *listener)
 		if (listener->server->connected)
 			return 1;
 		if (listener->waiting_nr)
-			return client_start(listener,
-					    listener->waiting[--listener->waiting_nr].fd);
+			return client_start(listener, listener->waiting[--listener->waiting_nr].fd);
 	}
 	if (pfd[POLL_LISTEN].revents)
 		return listener_accept(listener);
@@ -406,7 +404,7 @@ static int listener_step(struct listener *listener)
 
 int vfio_user_server_run(struct vfio_user_server *server)
 {
-	struct listener listener = { .server = server, .sock = -1 };
+	struct listener listener = {.server = server, .sock = -1};
 	uint64_t count;
 	int ret = 0;
 

@@ -27,8 +27,8 @@ enum vfio_user_event {
 };
 
 struct vfio_user_server_config {
-	const char *path;	/* where to listen; NULL: on listen_fd */
-	mode_t mode;		/* permissions of the socket, the only authentication; 0: 0600 */
+	const char *path; /* where to listen; NULL: on listen_fd */
+	mode_t mode;	  /* permissions of the socket, the only authentication; 0: 0600 */
 	/*
 	 * With path NULL: a listening socket, or a connected one, which is served until it closes.
 	 * -1: none, only vfio_user_server_serve(). Closed by vfio_user_server_destroy().
@@ -53,19 +53,19 @@ struct vfio_user_server_config {
 /* Counters since creation; a snapshot, each value read atomically. */
 struct vfio_user_server_stats {
 	uint64_t clients;
-	uint64_t refused;	   /* clients told EBUSY */
-	uint64_t messages;	   /* from clients, replies included */
-	uint64_t protocol_errors;  /* that ended a connection */
-	uint64_t error_replies;	   /* sent */
-	uint64_t maps;		   /* DMA_MAPs with a descriptor */
-	uint64_t maps_indirect;	   /* of these, not usable directly */
-	uint64_t direct_bytes;	   /* of DMA through mapped memory */
-	uint64_t message_bytes;	   /* of DMA by message */
-	uint64_t dma_messages;	   /* sent */
-	uint64_t dma_refused;	   /* answered with an error */
-	uint64_t replies_dropped;  /* to DMA nobody waits for any more */
+	uint64_t refused;	  /* clients told EBUSY */
+	uint64_t messages;	  /* from clients, replies included */
+	uint64_t protocol_errors; /* that ended a connection */
+	uint64_t error_replies;	  /* sent */
+	uint64_t maps;		  /* DMA_MAPs with a descriptor */
+	uint64_t maps_indirect;	  /* of these, not usable directly */
+	uint64_t direct_bytes;	  /* of DMA through mapped memory */
+	uint64_t message_bytes;	  /* of DMA by message */
+	uint64_t dma_messages;	  /* sent */
+	uint64_t dma_refused;	  /* answered with an error */
+	uint64_t replies_dropped; /* to DMA nobody waits for any more */
 	uint64_t msi_signalled;
-	uint64_t msi_unassigned;   /* no eventfd when due; kept pending */
+	uint64_t msi_unassigned; /* no eventfd when due; kept pending */
 };
 
 /**

@@ -7,6 +7,7 @@
  */
 #include <errno.h>
 #include <linux/futex.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -296,8 +297,10 @@ static int sim_irq_wait(struct axdev_pci *pci, unsigned int number, uint64_t tim
 	bool taken;
 
 	(void)why;
-	while (!(taken = irq_take(irq)) && now < end && now < spin_end)
+	while (!(taken = irq_take(irq)) && now < end && now < spin_end) {
+		sched_yield();
 		now = axdev_now_us();
+	}
 	if (taken)
 		return 0;
 	atomic_fetch_add(&irq->waiters, 1);

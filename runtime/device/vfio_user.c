@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -404,8 +405,10 @@ static int vu_irq_wait(struct axdev_pci *pci, unsigned int number, uint64_t time
 	struct timespec ts;
 	bool taken;
 
-	while (!(taken = irq_take(dev, number)) && now < end && now < spin_end)
+	while (!(taken = irq_take(dev, number)) && now < end && now < spin_end) {
+		sched_yield();
 		now = axdev_now_us();
+	}
 	while (!taken && now < end) {
 		ts.tv_sec = (end - now) / 1000000;
 		ts.tv_nsec = (end - now) % 1000000 * 1000;

@@ -4,6 +4,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <glob.h>
 #include <pty.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -467,6 +468,72 @@ static void test_model_made_is_the_same_each_time_and_benches(void)
 	EXPECT_RUN(1, "error:", "model", "convert-tiny-face", dir);
 }
 
+/* --- demo --- */
+
+/* Where scripts/fetch-face-model puts things, or TETHYS_ASSETS. */
+static bool find_assets(char ret_assets[PATH_MAX])
+{
+	const char *named = getenv("TETHYS_ASSETS"), *cache = getenv("XDG_CACHE_HOME");
+	const char *home = getenv("HOME");
+	char pattern[PATH_MAX + 64];
+	glob_t found;
+	bool good;
+
+	if (named && *named)
+		snprintf(ret_assets, PATH_MAX, "%s", named);
+	else if (cache && *cache)
+		snprintf(ret_assets, PATH_MAX, "%s/tethys/assets", cache);
+	else
+		snprintf(ret_assets, PATH_MAX, "%s/.cache/tethys/assets", home ? home : "");
+	snprintf(pattern, sizeof(pattern), "%s/face-api-*/tiny-face.onnx", ret_assets);
+	good = !glob(pattern, 0, NULL, &found);
+	globfree(&found);
+	return good;
+}
+
+static void test_demo_shows_both_devices_and_leaves_photos(void)
+{
+	char assets[PATH_MAX], out[PATH_MAX + 8], photo[PATH_MAX + 64], *data;
+	struct e2e_result result;
+	size_t bytes = 0;
+
+	if (!find_assets(assets))
+		SKIP("no face detector; 'make demo' fetches it, TETHYS_ASSETS names its folder");
+	snprintf(out, sizeof(out), "%s/photos", dir);
+	run(&result, "demo", "--assets", assets, "--output", out, "--runs", "3", NULL);
+	EXPECT_EQ(result.code, 0);
+	EXPECT_STR(result.err, "");
+	EXPECT_HAS(result.out, "ResNet18     sim");
+	EXPECT_HAS(result.out, "ResNet18     vfio-user");
+	EXPECT_HAS(result.out, "5 faces");
+	EXPECT(!strstr(result.out, "DIFFERS"));
+	EXPECT_HAS(result.out, "sample5-faces.jpg");
+	e2e_result_deinit(&result);
+	snprintf(photo, sizeof(photo), "%s/sample5-faces.jpg", out);
+	data = e2e_read(photo, &bytes);
+	ASSERT(data);
+	EXPECT(bytes > 10000 && !memcmp(data, "\xff\xd8\xff", 3));
+	free(data);
+}
+
+static void test_demo_without_assets_fails_and_says_what_to_do(void)
+{
+	EXPECT_RUN(1, "make demo", "demo", "--assets", "/nonexistent");
+}
+
+/* --- timeouts --- */
+
+static void test_run_over_its_time_exits_3(void)
+{
+	static const char zeros[4 * 3 * 224 * 224];
+	char model[PATH_MAX + 16], input[PATH_MAX];
+
+	snprintf(model, sizeof(model), "%s/slow.onnx", dir);
+	EXPECT_OK("model", "make", "resnet18", "-o", model);
+	ASSERT_EQ(e2e_write(dir, "zeros.bin", zeros, sizeof(zeros), input), 0);
+	EXPECT_RUN(3, "timed out", "run", model, "-i", input, "--timeout", "0.001");
+}
+
 static int prepare(void)
 {
 	struct onnx_bytes model;
@@ -507,6 +574,9 @@ int main(void)
 	RUN(test_devices_lists_sim_and_named_cards);
 	RUN(test_dma_on_both_devices_is_good);
 	RUN(test_model_made_is_the_same_each_time_and_benches);
+	RUN(test_demo_shows_both_devices_and_leaves_photos);
+	RUN(test_demo_without_assets_fails_and_says_what_to_do);
+	RUN(test_run_over_its_time_exits_3);
 	e2e_dir_remove(dir);
 	return tap_done();
 }

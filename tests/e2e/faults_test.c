@@ -2,15 +2,19 @@
 /*
  * Sudden deaths: of the card, of its client, of the demo.
  */
+#include <dirent.h>
 #include <errno.h>
+#include <glob.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <tethys/hw/memory.h>
 
 #include "runtime/device/device.h"
+#include "tasks/image.h"
 #include "tests/e2e/e2e.h"
 #include "tests/tap.h"
 
@@ -157,6 +161,125 @@ static void test_client_killed_in_mid_dma_next_one_is_served_within_100_ms(void)
 	EXPECT_EQ(e2e_card_stop(&card), 0);
 }
 
+/* --- the demo is interrupted --- */
+
+/* Enough for the demo to get to work: its first network, which it makes, and a photo. */
+static int make_assets(char ret_assets[PATH_MAX])
+{
+	char path[PATH_MAX + 64];
+	struct image photo;
+	int rc;
+
+	snprintf(ret_assets, PATH_MAX, "%.4000s/assets", dir);
+	snprintf(path, sizeof(path), "%s/package/demo", ret_assets);
+	for (char *slash = path + strlen(dir); (slash = strchr(slash + 1, '/'));) {
+		*slash = '\0';
+		mkdir(path, 0700);
+		*slash = '/';
+	}
+	mkdir(path, 0700);
+	rc = e2e_write(ret_assets, "tiny-face.onnx", "not looked at", 13, path);
+	if (rc || image_create(300, 300, &photo))
+		return -1;
+	snprintf(path, sizeof(path), "%s/package/demo/black.jpg", ret_assets);
+	rc = image_save(path, &photo, NULL);
+	image_deinit(&photo);
+	return rc;
+}
+
+static size_t files_in(const char *path)
+{
+	DIR *stream = opendir(path);
+	size_t count = 0;
+
+	while (stream && readdir(stream))
+		count++;
+	if (stream)
+		closedir(stream);
+	return count >= 2 ? count - 2 : 0; /* . and .. */
+}
+
+/* The socket of the demo's card, "" when there is none. */
+static void find_socket(const char *tmp, char ret_path[PATH_MAX])
+{
+	char pattern[PATH_MAX];
+	glob_t found;
+
+	*ret_path = '\0';
+	snprintf(pattern, sizeof(pattern), "%.4000s/tethys-*/card.sock", tmp);
+	if (!glob(pattern, 0, NULL, &found))
+		snprintf(ret_path, PATH_MAX, "%s", found.gl_pathv[0]);
+	globfree(&found);
+}
+
+/* Start the demo with its temporary files in @tmp and wait until its card is up. */
+static void start_demo(const char *tmp, struct e2e_process *ret_process, char ret_socket[PATH_MAX])
+{
+	static char assets[PATH_MAX], out[PATH_MAX];
+	const char *argv[] = {"tethys", "demo", "--assets", assets, "--output", out, NULL};
+	int rc;
+
+	snprintf(out, sizeof(out), "%.4000s/out", dir);
+	ASSERT_EQ(make_assets(assets), 0);
+	mkdir(tmp, 0700);
+	setenv("TMPDIR", tmp, 1);
+	rc = e2e_start(argv, ret_process);
+	unsetenv("TMPDIR");
+	ASSERT_EQ(rc, 0);
+	*ret_socket = '\0';
+	for (int i = 0; i < 1000 && !*ret_socket; i++, e2e_sleep_ms(10))
+		find_socket(tmp, ret_socket);
+	EXPECT(*ret_socket);
+	e2e_sleep_ms(500); /* into the first measurement */
+}
+
+static void interrupt_demo(int sig)
+{
+	char tmp[PATH_MAX], socket[PATH_MAX];
+	struct e2e_process process;
+	struct e2e_result result;
+
+	snprintf(tmp, sizeof(tmp), "%.4000s/tmp", dir);
+	start_demo(tmp, &process, socket);
+	if (tap_this_failed)
+		return;
+	kill(process.pid, sig);
+	e2e_finish(&process, 5000, &result);
+	EXPECT_EQ(result.code, -sig); /* by the signal itself, for the shell's sake */
+	EXPECT_STR(result.err, "");
+	EXPECT(result.ms < 2000);
+	EXPECT_EQ(files_in(tmp), 0);
+	e2e_result_deinit(&result);
+}
+
+static void test_demo_interrupted_leaves_nothing_behind(void)
+{
+	interrupt_demo(SIGINT);
+	interrupt_demo(SIGTERM);
+}
+
+/* Nobody can remove its folder then, but its card ends and takes its socket along. */
+static void test_demo_killed_takes_its_card_along(void)
+{
+	char tmp[PATH_MAX], socket[PATH_MAX];
+	struct e2e_process process;
+	struct e2e_result result;
+	double start;
+
+	snprintf(tmp, sizeof(tmp), "%.4000s/tmp", dir);
+	start_demo(tmp, &process, socket);
+	if (tap_this_failed)
+		return;
+	kill(process.pid, SIGKILL);
+	start = e2e_now_ms();
+	while (!access(socket, F_OK) && e2e_now_ms() - start < 3000)
+		e2e_sleep_ms(5);
+	EXPECT(access(socket, F_OK) && errno == ENOENT);
+	e2e_finish(&process, 5000, &result);
+	EXPECT_EQ(result.code, -SIGKILL);
+	e2e_result_deinit(&result);
+}
+
 int main(void)
 {
 	if (e2e_dir_make(dir)) {
@@ -166,6 +289,8 @@ int main(void)
 	RUN(test_card_killed_during_run_exits_3_within_a_second);
 	RUN(test_card_after_a_killed_one_takes_its_socket);
 	RUN(test_client_killed_in_mid_dma_next_one_is_served_within_100_ms);
+	RUN(test_demo_interrupted_leaves_nothing_behind);
+	RUN(test_demo_killed_takes_its_card_along);
 	e2e_dir_remove(dir);
 	return tap_done();
 }

@@ -63,8 +63,10 @@ static int32_t run_command(struct card *card, uint64_t cmd)
 	const struct metis_sysctl *sysctl = card_l2(card, NULL, NULL);
 	uint64_t context = sysctl->context.offset, arg = REQUEST_ADDR, sts;
 
-	card_region_write(card, METIS_BAR_L2, context + offsetof(struct metis_context, arg), &arg, 8);
-	card_region_write(card, METIS_BAR_L2, context + offsetof(struct metis_context, cmd), &cmd, 8);
+	card_region_write(card, METIS_BAR_L2, context + offsetof(struct metis_context, arg), &arg,
+			  8);
+	card_region_write(card, METIS_BAR_L2, context + offsetof(struct metis_context, cmd), &cmd,
+			  8);
 	do {
 		sched_yield();
 		card_region_read(card, METIS_BAR_L2, context + offsetof(struct metis_context, sts),

@@ -34,9 +34,9 @@ static int kinds[KIND_NR];
 
 int LLVMFuzzerInitialize(int *argc, char ***argv)
 {
-	const struct card_config config = { .engine = "null", .keep_imwr = -1 };
+	const struct card_config config = {.engine = "null", .keep_imwr = -1};
 	/* Nobody reads the replies: a full socket is the end of this client. */
-	const struct vfio_user_server_config server_config = { .listen_fd = -1, .stall_ms = 1 };
+	const struct vfio_user_server_config server_config = {.listen_fd = -1, .stall_ms = 1};
 	int pipes[2];
 
 	(void)argc;
@@ -59,15 +59,15 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
 static void send_version(int sock)
 {
 	static const char json[] = "{\"capabilities\":{\"max_msg_fds\":8}}";
-	const struct vfio_user_version version = { .major = 0 };
+	const struct vfio_user_version version = {.major = 0};
 	const struct vfio_user_header header = {
 		.command = VFIO_USER_VERSION,
 		.size = sizeof(header) + sizeof(version) + sizeof(json),
 	};
 	const struct iovec iov[3] = {
-		{ .iov_base = (void *)(uintptr_t)&header, .iov_len = sizeof(header) },
-		{ .iov_base = (void *)(uintptr_t)&version, .iov_len = sizeof(version) },
-		{ .iov_base = (void *)(uintptr_t)json, .iov_len = sizeof(json) },
+		{.iov_base = (void *)(uintptr_t)&header, .iov_len = sizeof(header)},
+		{.iov_base = (void *)(uintptr_t)&version, .iov_len = sizeof(version)},
+		{.iov_base = (void *)(uintptr_t)json, .iov_len = sizeof(json)},
 	};
 
 	vfio_user_send(sock, iov, 3, NULL, 0);
@@ -76,22 +76,22 @@ static void send_version(int sock)
 static void send_record(int sock, const uint8_t *head, const uint8_t *bytes, size_t len)
 {
 	struct vfio_user_header header;
-	struct iovec iov[2] = { { .iov_base = &header, .iov_len = sizeof(header) } };
+	struct iovec iov[2] = {{.iov_base = &header, .iov_len = sizeof(header)}};
 	int fds[VFIO_USER_MAX_FDS], fd = kinds[head[0] % KIND_NR];
 	unsigned int fds_nr = fd ? head[1] % (VFIO_USER_MAX_FDS + 1) : 0, i;
 
 	for (i = 0; i < fds_nr; i++)
 		fds[i] = fd;
 	if (len % 2 || len < sizeof(header)) {
-		iov[0] = (struct iovec){ .iov_base = (void *)(uintptr_t)bytes, .iov_len = len };
+		iov[0] = (struct iovec){.iov_base = (void *)(uintptr_t)bytes, .iov_len = len};
 		vfio_user_send(sock, iov, 1, fds, fds_nr);
 		return;
 	}
 	memcpy(&header, bytes, sizeof(header));
 	header.size = (uint32_t)len;
 	header.command &= 0x1f;
-	iov[1] = (struct iovec){ .iov_base = (void *)(uintptr_t)(bytes + sizeof(header)),
-				 .iov_len = len - sizeof(header) };
+	iov[1] = (struct iovec){.iov_base = (void *)(uintptr_t)(bytes + sizeof(header)),
+				.iov_len = len - sizeof(header)};
 	vfio_user_send(sock, iov, 2, fds, fds_nr);
 }
 

@@ -37,7 +37,7 @@ static void *serve_main(void *arg)
 
 static bool raw_connect(struct raw *raw)
 {
-	const struct timeval patience = { .tv_sec = PATIENCE_S };
+	const struct timeval patience = {.tv_sec = PATIENCE_S};
 	int pair[2];
 
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair))
@@ -61,9 +61,9 @@ static void raw_disconnect(struct raw *raw)
 
 bool raw_start(struct raw *raw, const struct vfio_user_server_config *config)
 {
-	struct vfio_user_server_config server = { .listen_fd = -1 };
-	struct card_config card = { .engine = "null", .keep_imwr = -1 };
-	struct reason why = { .text = "" };
+	struct vfio_user_server_config server = {.listen_fd = -1};
+	struct card_config card = {.engine = "null", .keep_imwr = -1};
+	struct reason why = {.text = ""};
 	bool raw_imwr = raw->raw_imwr;
 
 	memset(raw, 0, sizeof(*raw));
@@ -108,8 +108,8 @@ int raw_send(struct raw *raw, unsigned int command, uint32_t flags, const void *
 		.flags = flags,
 	};
 	const struct iovec iov[2] = {
-		{ .iov_base = &header, .iov_len = sizeof(header) },
-		{ .iov_base = (void *)(uintptr_t)body, .iov_len = len },
+		{.iov_base = &header, .iov_len = sizeof(header)},
+		{.iov_base = (void *)(uintptr_t)body, .iov_len = len},
 	};
 	int ret = vfio_user_send(raw->sock, iov, len ? 2 : 1, fds, fds_nr);
 
@@ -149,9 +149,9 @@ void raw_dma_reply(struct raw *raw, int sock, int error, const void *data)
 		.error = (uint32_t)error,
 	};
 	const struct iovec iov[3] = {
-		{ .iov_base = &header, .iov_len = sizeof(header) },
-		{ .iov_base = (void *)(uintptr_t)&access, .iov_len = sizeof(access) },
-		{ .iov_base = (void *)(uintptr_t)data, .iov_len = access.count },
+		{.iov_base = &header, .iov_len = sizeof(header)},
+		{.iov_base = (void *)(uintptr_t)&access, .iov_len = sizeof(access)},
+		{.iov_base = (void *)(uintptr_t)data, .iov_len = access.count},
 	};
 
 	vfio_user_send(sock, iov, error ? 1 : with_data ? 3 : 2, NULL, 0);
@@ -188,7 +188,7 @@ int raw_call(struct raw *raw, unsigned int command, const void *body, size_t len
 int raw_version(struct raw *raw, const char *json)
 {
 	uint8_t body[VFIO_USER_MAX_JSON];
-	struct vfio_user_version version = { .major = 0, .minor = 1 };
+	struct vfio_user_version version = {.major = 0, .minor = 1};
 	size_t len = json ? strlen(json) + 1 : 0;
 	int ret;
 
@@ -204,8 +204,7 @@ int raw_version(struct raw *raw, const char *json)
 int raw_read(struct raw *raw, unsigned int region, uint64_t offset, void *buf, uint32_t len)
 {
 	const struct vfio_user_region_access access = {
-		.offset = offset, .region = region, .count = len
-	};
+		.offset = offset, .region = region, .count = len};
 	int ret = raw_call(raw, VFIO_USER_REGION_READ, &access, sizeof(access));
 
 	if (ret)
@@ -220,8 +219,7 @@ int raw_read(struct raw *raw, unsigned int region, uint64_t offset, void *buf, u
 int raw_write(struct raw *raw, unsigned int region, uint64_t offset, const void *buf, uint32_t len)
 {
 	const struct vfio_user_region_access access = {
-		.offset = offset, .region = region, .count = len
-	};
+		.offset = offset, .region = region, .count = len};
 	uint8_t body[sizeof(access) + 4096];
 
 	memcpy(body, &access, sizeof(access));
@@ -245,8 +243,7 @@ void raw_put32(struct raw *raw, unsigned int region, uint64_t offset, uint32_t v
 int raw_map(struct raw *raw, uint64_t iova, uint64_t size, uint32_t flags, int fd, uint64_t offset)
 {
 	const struct vfio_user_dma_map map = {
-		.argsz = sizeof(map), .flags = flags, .offset = offset, .iova = iova, .size = size
-	};
+		.argsz = sizeof(map), .flags = flags, .offset = offset, .iova = iova, .size = size};
 
 	return raw_call_fds(raw, VFIO_USER_DMA_MAP, &map, sizeof(map), &fd, fd >= 0);
 }
@@ -254,8 +251,7 @@ int raw_map(struct raw *raw, uint64_t iova, uint64_t size, uint32_t flags, int f
 int raw_unmap(struct raw *raw, uint64_t iova, uint64_t size)
 {
 	const struct vfio_user_dma_unmap unmap = {
-		.argsz = sizeof(unmap), .iova = iova, .size = size
-	};
+		.argsz = sizeof(unmap), .iova = iova, .size = size};
 
 	return raw_call(raw, VFIO_USER_DMA_UNMAP, &unmap, sizeof(unmap));
 }
@@ -292,7 +288,8 @@ void raw_dma_start(struct raw *raw, bool write, unsigned int channel, uint64_t i
 	uint32_t base = write ? METIS_EDMA_WR_CH(channel) : METIS_EDMA_RD_CH(channel);
 	uint64_t sar = write ? card_addr : iova, dar = write ? iova : card_addr;
 
-	raw_put32(raw, METIS_BAR_EDMA, write ? METIS_EDMA_WR_ENGINE_EN : METIS_EDMA_RD_ENGINE_EN, 1);
+	raw_put32(raw, METIS_BAR_EDMA, write ? METIS_EDMA_WR_ENGINE_EN : METIS_EDMA_RD_ENGINE_EN,
+		  1);
 	raw_put32(raw, METIS_BAR_EDMA, base + METIS_EDMA_CH_CONTROL1,
 		  METIS_EDMA_LIE | METIS_EDMA_RIE);
 	raw_put32(raw, METIS_BAR_EDMA, base + METIS_EDMA_CH_SIZE, len);

@@ -31,7 +31,7 @@ struct raw {
 	/* A DMA command came while a reply was waited for: NULL: it is answered with ENODEV. */
 	void (*dma)(struct raw *raw, void *ctx);
 	void *dma_ctx;
-	bool raw_imwr; /* set before raw_start(): the card's configuration */
+	bool raw_imwr;	   /* set before raw_start(): the card's configuration */
 	char events[4096]; /* texts of the server's events, a line each */
 };
 

@@ -225,7 +225,7 @@ static void expect_by_message_in_spite_of_file(const struct vfio_user_server_con
 
 static void test_dma_goes_by_message_without_seal_or_when_told(void)
 {
-	const struct vfio_user_server_config config = { .listen_fd = -1, .no_direct = true };
+	const struct vfio_user_server_config config = {.listen_fd = -1, .no_direct = true};
 
 	expect_by_message_in_spite_of_file(NULL, false);
 	expect_by_message_in_spite_of_file(&config, true);
@@ -233,7 +233,7 @@ static void test_dma_goes_by_message_without_seal_or_when_told(void)
 
 static void test_dma_refused_aborts_and_card_lives_on(void)
 {
-	static const int errors[] = { ENODEV, EFAULT, EPERM, E2BIG, 0x7fffffff };
+	static const int errors[] = {ENODEV, EFAULT, EPERM, E2BIG, 0x7fffffff};
 	size_t i;
 
 	ASSERT(dma_open(NULL, RAW_NO_TWIN));
@@ -296,7 +296,7 @@ static void test_dma_uses_the_twin_socket(void)
 static void test_dma_message_is_answered_before_its_interrupt(void)
 {
 	int event = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	struct pollfd pfd = { .fd = event, .events = POLLIN };
+	struct pollfd pfd = {.fd = event, .events = POLLIN};
 	uint64_t count;
 	unsigned int i;
 
@@ -320,7 +320,7 @@ static void test_dma_message_is_answered_before_its_interrupt(void)
 static void test_dma_copy_is_visible_before_its_interrupt(void)
 {
 	int event = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK), fd = raw_memfd(HOST_BYTES, true);
-	struct pollfd pfd = { .fd = event, .events = POLLIN };
+	struct pollfd pfd = {.fd = event, .events = POLLIN};
 	volatile uint64_t *memory;
 	uint64_t count, i;
 
@@ -382,7 +382,8 @@ static void expect_all_answered_at_once(void)
 		switch (step) {
 		case 0:
 			for (i = 0; i < 50; i++)
-				EXPECT_EQ(raw_get32(&raw, METIS_BAR_EDMA, METIS_EDMA_CTRL), 0x40004);
+				EXPECT_EQ(raw_get32(&raw, METIS_BAR_EDMA, METIS_EDMA_CTRL),
+					  0x40004);
 			break;
 		case 1:
 			EXPECT_EQ(raw_unmap(&raw, 0, 0xfee00000), 0);

@@ -11,9 +11,9 @@
 
 static struct raw raw;
 
-static const struct vfio_user_server_config impatient = { .listen_fd = -1, .stall_ms = 100 };
+static const struct vfio_user_server_config impatient = {.listen_fd = -1, .stall_ms = 100};
 
-static const struct vfio_user_device_info info_body = { .argsz = sizeof(info_body) };
+static const struct vfio_user_device_info info_body = {.argsz = sizeof(info_body)};
 
 /* GET_INFO as bytes. */
 static size_t info_message(uint8_t *buf, uint16_t id)
@@ -74,9 +74,36 @@ static void test_framing_two_messages_in_one_write_are_two(void)
 	raw_stop(&raw);
 }
 
+/*
+ * Short messages and one with a descriptor, all there before the server reads: it is busy sending
+ * what nobody reads yet.
+ */
+static void test_framing_descriptor_stays_with_its_message(void)
+{
+	const struct vfio_user_region_access access = {.region = 2, .count = 1 << 20};
+	const struct vfio_user_dma_map map = {.argsz = sizeof(map), .flags = 3, .size = 4096};
+	int fd = raw_memfd(4096, true), i;
+
+	ASSERT(raw_open(&raw, NULL, RAW_NO_TWIN));
+	raw_send(&raw, VFIO_USER_REGION_READ, 0, &access, sizeof(access), NULL, 0);
+	raw_send(&raw, VFIO_USER_DEVICE_RESET, 0, NULL, 0, NULL, 0);
+	raw_send(&raw, VFIO_USER_DEVICE_RESET, 0, NULL, 0, NULL, 0);
+	raw_send(&raw, VFIO_USER_DEVICE_RESET, 0, NULL, 0, NULL, 0);
+	raw_send(&raw, VFIO_USER_DMA_MAP, 0, &map, sizeof(map), &fd, 1);
+	usleep(20000);
+	for (i = 0; i < 5; i++) {
+		EXPECT_EQ(raw_recv(&raw, raw.sock), 0);
+		EXPECT_EQ(raw.header.flags, VFIO_USER_TYPE_REPLY);
+	}
+	EXPECT_EQ(raw_stats(&raw).maps, 1);
+	EXPECT(alive());
+	raw_stop(&raw);
+	close(fd);
+}
+
 static void expect_size_closes(uint32_t size)
 {
-	const struct vfio_user_header header = { .command = VFIO_USER_REGION_READ, .size = size };
+	const struct vfio_user_header header = {.command = VFIO_USER_REGION_READ, .size = size};
 
 	ASSERT(raw_open(&raw, NULL, RAW_NO_TWIN));
 	EXPECT_EQ(write(raw.sock, &header, sizeof(header)), sizeof(header));
@@ -127,8 +154,8 @@ static void test_framing_reply_nobody_asked_for_is_dropped(void)
 
 static void test_framing_unknown_commands_get_errors(void)
 {
-	static const unsigned int unknown[] = { 0, 6, 11, 12, 14, 16, 17, 18, 19, 999, 65535 };
-	uint8_t body[64] = { 0 };
+	static const unsigned int unknown[] = {0, 6, 11, 12, 14, 16, 17, 18, 19, 999, 65535};
+	uint8_t body[64] = {0};
 	size_t i;
 
 	ASSERT(raw_open(&raw, NULL, RAW_NO_TWIN));
@@ -146,16 +173,16 @@ static void test_framing_bodies_of_wrong_length_get_errors(void)
 		size_t len;
 		bool longer; /* is fine */
 	} commands[] = {
-		{ VFIO_USER_DMA_MAP, 32, false },
-		{ VFIO_USER_DMA_UNMAP, 24, false },
-		{ VFIO_USER_DEVICE_GET_INFO, 16, false },
-		{ VFIO_USER_DEVICE_GET_REGION_INFO, 32, true },
-		{ VFIO_USER_DEVICE_GET_IRQ_INFO, 16, false },
-		{ VFIO_USER_DEVICE_SET_IRQS, 20, false },
-		{ VFIO_USER_REGION_READ, 16, false },
-		{ VFIO_USER_REGION_WRITE, 16, false },
-		{ VFIO_USER_DEVICE_RESET, 0, false },
-		{ VFIO_USER_REGION_WRITE_MULTI, 8, false },
+		{VFIO_USER_DMA_MAP, 32, false},
+		{VFIO_USER_DMA_UNMAP, 24, false},
+		{VFIO_USER_DEVICE_GET_INFO, 16, false},
+		{VFIO_USER_DEVICE_GET_REGION_INFO, 32, true},
+		{VFIO_USER_DEVICE_GET_IRQ_INFO, 16, false},
+		{VFIO_USER_DEVICE_SET_IRQS, 20, false},
+		{VFIO_USER_REGION_READ, 16, false},
+		{VFIO_USER_REGION_WRITE, 16, false},
+		{VFIO_USER_DEVICE_RESET, 0, false},
+		{VFIO_USER_REGION_WRITE_MULTI, 8, false},
 	};
 	uint8_t body[64];
 	size_t i, len;
@@ -178,11 +205,11 @@ static void test_framing_bodies_of_wrong_length_get_errors(void)
 
 static void test_framing_no_reply_means_none(void)
 {
-	const struct vfio_user_region_access bad = { .region = 99, .count = 4 };
+	const struct vfio_user_region_access bad = {.region = 99, .count = 4};
 
 	ASSERT(raw_open(&raw, NULL, RAW_NO_TWIN));
-	raw_send(&raw, VFIO_USER_DEVICE_GET_INFO, VFIO_USER_NO_REPLY, &info_body,
-		 sizeof(info_body), NULL, 0);
+	raw_send(&raw, VFIO_USER_DEVICE_GET_INFO, VFIO_USER_NO_REPLY, &info_body, sizeof(info_body),
+		 NULL, 0);
 	raw_send(&raw, VFIO_USER_REGION_READ, VFIO_USER_NO_REPLY, &bad, sizeof(bad), NULL, 0);
 	EXPECT(alive()); /* the next message is its own reply */
 	raw_stop(&raw);
@@ -207,15 +234,18 @@ static void test_framing_descriptors_where_none_belong_get_error_and_no_leak(voi
 static void test_framing_more_descriptors_than_fit_close_without_leak(void)
 {
 	unsigned int before = raw_fd_count(), i;
-	struct vfio_user_header header = { .command = VFIO_USER_DEVICE_RESET, .size = 16 };
-	struct iovec iov = { .iov_base = &header, .iov_len = sizeof(header) };
+	struct vfio_user_header header = {.command = VFIO_USER_DEVICE_RESET, .size = 16};
+	struct iovec iov = {.iov_base = &header, .iov_len = sizeof(header)};
 	union {
 		char bytes[CMSG_SPACE(40 * sizeof(int))];
 		struct cmsghdr head;
-	} control = { .head = { .cmsg_len = CMSG_LEN(40 * sizeof(int)), .cmsg_level = SOL_SOCKET,
-				.cmsg_type = SCM_RIGHTS } };
-	struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = control.bytes,
-			      .msg_controllen = sizeof(control.bytes) };
+	} control = {.head = {.cmsg_len = CMSG_LEN(40 * sizeof(int)),
+			      .cmsg_level = SOL_SOCKET,
+			      .cmsg_type = SCM_RIGHTS}};
+	struct msghdr msg = {.msg_iov = &iov,
+			     .msg_iovlen = 1,
+			     .msg_control = control.bytes,
+			     .msg_controllen = sizeof(control.bytes)};
 
 	for (i = 0; i < 40; i++)
 		((int *)CMSG_DATA(&control.head))[i] = 0;
@@ -229,9 +259,9 @@ static void test_framing_more_descriptors_than_fit_close_without_leak(void)
 
 static void test_framing_descriptors_with_the_body_close(void)
 {
-	struct vfio_user_header header = { .command = VFIO_USER_DMA_MAP, .size = 48 };
-	struct vfio_user_dma_map map = { .argsz = 32, .flags = 3, .size = 4096 };
-	struct iovec iov = { .iov_base = &map, .iov_len = sizeof(map) };
+	struct vfio_user_header header = {.command = VFIO_USER_DMA_MAP, .size = 48};
+	struct vfio_user_dma_map map = {.argsz = 32, .flags = 3, .size = 4096};
+	struct iovec iov = {.iov_base = &map, .iov_len = sizeof(map)};
 	unsigned int before = raw_fd_count();
 	int fd = raw_memfd(4096, true);
 
@@ -314,7 +344,7 @@ static void test_framing_peer_that_dies_in_a_message_is_left(void)
 
 static void test_framing_peer_that_reads_nothing_is_disconnected(void)
 {
-	const struct vfio_user_region_access access = { .region = 2, .count = 1 << 20 };
+	const struct vfio_user_region_access access = {.region = 2, .count = 1 << 20};
 	uint64_t start = raw_now_ms();
 	unsigned int i;
 
@@ -334,6 +364,7 @@ int main(void)
 {
 	RUN(test_framing_message_in_single_bytes_is_understood);
 	RUN(test_framing_two_messages_in_one_write_are_two);
+	RUN(test_framing_descriptor_stays_with_its_message);
 	RUN(test_framing_impossible_sizes_close);
 	RUN(test_framing_largest_message_is_read);
 	RUN(test_framing_unknown_types_close);

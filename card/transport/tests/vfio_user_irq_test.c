@@ -49,8 +49,11 @@ static uint64_t events_taken(int fd)
 static int set(uint32_t flags, uint32_t index, uint32_t start, uint32_t count, const int *fds,
 	       unsigned int fds_nr)
 {
-	const struct vfio_user_irq_set body = { .argsz = sizeof(body), .flags = flags,
-						.index = index, .start = start, .count = count };
+	const struct vfio_user_irq_set body = {.argsz = sizeof(body),
+					       .flags = flags,
+					       .index = index,
+					       .start = start,
+					       .count = count};
 
 	return raw_call_fds(&raw, VFIO_USER_DEVICE_SET_IRQS, &body, sizeof(body), fds, fds_nr);
 }
@@ -96,9 +99,9 @@ static void test_irq_triggers_of_the_client_fire(void)
 	struct {
 		struct vfio_user_irq_set set;
 		uint8_t bools[4];
-	} body = { .set = { .argsz = sizeof(body), .flags = BOOL, .index = MSI, .start = 4,
-			    .count = 4 },
-		   .bools = { 1, 0, 1, 0 } };
+	} body = {
+		.set = {.argsz = sizeof(body), .flags = BOOL, .index = MSI, .start = 4, .count = 4},
+		.bools = {1, 0, 1, 0}};
 
 	ASSERT(irq_open());
 	EXPECT_EQ(raw_msi(&raw, 0, 16, events), 0);

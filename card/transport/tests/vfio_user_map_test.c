@@ -48,8 +48,8 @@ static void table_close(uint64_t pages)
 
 static int add(uint64_t iova, uint64_t size, uint32_t flags, uint64_t offset)
 {
-	const struct vfio_user_dma_map map = { .argsz = 32, .flags = flags, .offset = offset,
-					       .iova = iova, .size = size };
+	const struct vfio_user_dma_map map = {
+		.argsz = 32, .flags = flags, .offset = offset, .iova = iova, .size = size};
 	const char *why;
 
 	return vus_map_add(&table, &map, dup(file), false, &why);
@@ -61,9 +61,9 @@ static int64_t page_at(uint64_t iova)
 	uint64_t value;
 	size_t gap;
 
-	return vus_map_copy(&table, false, iova, &value, sizeof(value), &gap) == sizeof(value) ?
-		       (int64_t)value :
-		       -1;
+	return vus_map_copy(&table, false, iova, &value, sizeof(value), &gap) == sizeof(value)
+		       ? (int64_t)value
+		       : -1;
 }
 
 static void test_map_pages_are_found(void)
@@ -170,7 +170,7 @@ static void test_map_new_replaces_old(void)
 
 static void test_map_without_file_replaces_old(void)
 {
-	const struct vfio_user_dma_map map = { .argsz = 32, .flags = RW, .size = 4 * PAGE };
+	const struct vfio_user_dma_map map = {.argsz = 32, .flags = RW, .size = 4 * PAGE};
 	const char *why = "";
 
 	ASSERT(table_open(16));
@@ -255,15 +255,15 @@ static void test_map_unmap_waits_for_copies_but_not_long(void)
 
 static void test_map_bad_requests_are_refused(void)
 {
-	struct vfio_user_dma_map map = { .argsz = 32, .flags = RW, .size = PAGE };
-	struct vfio_user_dma_unmap unmap = { .argsz = 24, .size = PAGE };
-	int fd = raw_memfd(2 * PAGE, true), two[2] = { fd, fd }, pipes[2];
+	struct vfio_user_dma_map map = {.argsz = 32, .flags = RW, .size = PAGE};
+	struct vfio_user_dma_unmap unmap = {.argsz = 24, .size = PAGE};
+	int fd = raw_memfd(2 * PAGE, true), two[2] = {fd, fd}, pipes[2];
 
 	ASSERT(!pipe(pipes));
 	ASSERT(raw_open(&raw, NULL, RAW_NO_TWIN));
 	EXPECT_EQ(raw_map(&raw, 0, 0, RW, fd, 0), EINVAL);
 	EXPECT_EQ(raw_map(&raw, UINT64_MAX, 2, RW, fd, 0), EINVAL);
-	EXPECT_EQ(raw_map(&raw, 0, 2 * PAGE, RW, fd, PAGE), EINVAL);	     /* beyond the file */
+	EXPECT_EQ(raw_map(&raw, 0, 2 * PAGE, RW, fd, PAGE), EINVAL);	   /* beyond the file */
 	EXPECT_EQ(raw_map(&raw, 0, PAGE, RW, fd, UINT64_MAX - 1), EINVAL); /* wraps */
 	EXPECT_EQ(raw_map(&raw, 0, PAGE, RW, pipes[0], 0), EINVAL);
 	EXPECT_EQ(raw_map(&raw, 0, PAGE, 0x10 | RW, fd, 0), EINVAL);
@@ -287,14 +287,14 @@ static void test_map_bad_requests_are_refused(void)
 
 static void test_map_unmap_echoes_and_tiles_all_of_memory(void)
 {
-	const struct vfio_user_dma_unmap all = { .argsz = 24, .flags = VFIO_USER_UNMAP_ALL };
+	const struct vfio_user_dma_unmap all = {.argsz = 24, .flags = VFIO_USER_UNMAP_ALL};
 	uint64_t bit;
 
 	ASSERT(raw_open(&raw, NULL, RAW_NO_TWIN));
 	EXPECT_EQ(raw_unmap(&raw, 0, 0xfee00000), 0);
 	EXPECT_EQ(raw.header.size, 40);
 	EXPECT_EQ(raw_unmap(&raw, 0xfef00000, 0xffffffff01100000), 0); /* ends at 2^64 */
-	for (bit = 1ull << 32; bit; bit <<= 1) /* as QEMU tiles it */
+	for (bit = 1ull << 32; bit; bit <<= 1)			       /* as QEMU tiles it */
 		EXPECT_EQ(raw_unmap(&raw, bit, bit), 0);
 	EXPECT_EQ(raw_call(&raw, VFIO_USER_DMA_UNMAP, &all, sizeof(all)), 0);
 	EXPECT_EQ(raw.header.size, 40);
@@ -332,7 +332,7 @@ static void test_map_unsealed_file_is_accepted_but_not_touched(void)
 
 static void test_map_read_only_file_is_written_by_message(void)
 {
-	const struct vfio_user_dma_map map = { .argsz = 32, .flags = RW, .size = PAGE };
+	const struct vfio_user_dma_map map = {.argsz = 32, .flags = RW, .size = PAGE};
 	uint64_t value = 1;
 	const char *why;
 	char path[64];

@@ -51,21 +51,21 @@ static void test_region_accesses_that_leave_are_refused(void)
 		uint64_t offset;
 		uint32_t len;
 	} bad[] = {
-		{ CONFIG, METIS_PCI_CFG_BYTES, 1 },
-		{ CONFIG, METIS_PCI_CFG_BYTES - 3, 4 },
-		{ CONFIG, UINT64_MAX, 1 },
-		{ CONFIG, UINT64_MAX - 3, 4 },
-		{ CONFIG, 0, 0 },
-		{ METIS_BAR_EDMA, METIS_BAR_EDMA_BYTES, 4 },
-		{ METIS_BAR_L2, METIS_BAR_L2_BYTES - 4, 8 },
-		{ METIS_BAR_L2, 1ull << 63, 4 },
-		{ 1, 0, 4 },
-		{ VFIO_USER_REGION_ROM, 0, 4 },
-		{ VFIO_USER_REGION_VGA, 0, 4 },
-		{ 9, 0, 4 },
-		{ UINT32_MAX, 0, 4 },
+		{CONFIG, METIS_PCI_CFG_BYTES, 1},
+		{CONFIG, METIS_PCI_CFG_BYTES - 3, 4},
+		{CONFIG, UINT64_MAX, 1},
+		{CONFIG, UINT64_MAX - 3, 4},
+		{CONFIG, 0, 0},
+		{METIS_BAR_EDMA, METIS_BAR_EDMA_BYTES, 4},
+		{METIS_BAR_L2, METIS_BAR_L2_BYTES - 4, 8},
+		{METIS_BAR_L2, 1ull << 63, 4},
+		{1, 0, 4},
+		{VFIO_USER_REGION_ROM, 0, 4},
+		{VFIO_USER_REGION_VGA, 0, 4},
+		{9, 0, 4},
+		{UINT32_MAX, 0, 4},
 	};
-	uint8_t buf[8] = { 0 };
+	uint8_t buf[8] = {0};
 	size_t i;
 
 	ASSERT(raw_open(&raw, NULL, RAW_NO_TWIN));
@@ -80,8 +80,8 @@ static void test_region_accesses_that_leave_are_refused(void)
 
 static void test_region_read_larger_than_a_message_is_refused(void)
 {
-	struct vfio_user_region_access access = { .region = METIS_BAR_L2,
-						  .count = VFIO_USER_MAX_DATA };
+	struct vfio_user_region_access access = {.region = METIS_BAR_L2,
+						 .count = VFIO_USER_MAX_DATA};
 
 	ASSERT(raw_open(&raw, NULL, RAW_NO_TWIN));
 	EXPECT_EQ(raw_call(&raw, VFIO_USER_REGION_READ, &access, sizeof(access)), 0);
@@ -98,7 +98,7 @@ static void test_region_write_must_have_the_bytes_it_names(void)
 	struct {
 		struct vfio_user_region_access access;
 		uint8_t data[8];
-	} body = { .access = { .region = METIS_BAR_L2, .offset = L2_FREE, .count = 7 } };
+	} body = {.access = {.region = METIS_BAR_L2, .offset = L2_FREE, .count = 7}};
 
 	ASSERT(raw_open(&raw, NULL, RAW_NO_TWIN));
 	EXPECT_EQ(raw_call(&raw, VFIO_USER_REGION_WRITE, &body, sizeof(body)), EINVAL);
@@ -115,7 +115,7 @@ static void test_region_write_must_have_the_bytes_it_names(void)
 
 static void test_region_l2_keeps_writes_of_each_width(void)
 {
-	uint8_t in[8] = { 1, 2, 3, 4, 5, 6, 7, 8 }, out[8];
+	uint8_t in[8] = {1, 2, 3, 4, 5, 6, 7, 8}, out[8];
 	uint32_t len;
 
 	ASSERT(raw_open(&raw, NULL, RAW_NO_TWIN));
@@ -134,8 +134,7 @@ static void test_region_read_sees_all_posted_writes_before(void)
 		struct vfio_user_region_access access;
 		uint32_t value;
 	} VFIO_USER_PACKED body = {
-		.access = { .region = METIS_BAR_L2, .offset = L2_FREE, .count = 4 }
-	};
+		.access = {.region = METIS_BAR_L2, .offset = L2_FREE, .count = 4}};
 
 	ASSERT(raw_open(&raw, NULL, RAW_NO_TWIN));
 	for (body.value = 1; body.value <= 5000; body.value++)
@@ -158,8 +157,7 @@ static int write_multi(uint64_t count, size_t records, uint32_t bytes, size_t ex
 	multi->count = count;
 	for (i = 0; i < records; i++) {
 		multi->records[i] = (struct vfio_user_write_record){
-			.offset = L2_FREE + 8 * i, .region = METIS_BAR_L2, .count = bytes
-		};
+			.offset = L2_FREE + 8 * i, .region = METIS_BAR_L2, .count = bytes};
 		memcpy(multi->records[i].data, &i, sizeof(i));
 	}
 	return raw_call(&raw, VFIO_USER_REGION_WRITE_MULTI, body,

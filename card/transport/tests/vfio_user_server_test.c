@@ -41,19 +41,19 @@ static void *run_main(void *arg)
 
 static int listener_create(struct listener *listener, const struct vfio_user_server_config *config)
 {
-	const struct card_config card = { .engine = "null", .keep_imwr = -1 };
+	const struct card_config card = {.engine = "null", .keep_imwr = -1};
 	int ret;
 
 	memset(listener, 0, sizeof(*listener));
 	ret = card_create(&card, &listener->card, &listener->why);
-	return ret ? ret :
-		     vfio_user_server_create(listener->card, config, &listener->server,
+	return ret ? ret
+		   : vfio_user_server_create(listener->card, config, &listener->server,
 					     &listener->why);
 }
 
 static bool listener_start(struct listener *listener)
 {
-	const struct vfio_user_server_config config = { .path = path };
+	const struct vfio_user_server_config config = {.path = path};
 
 	if (listener_create(listener, &config)) {
 		printf("# %s\n", listener->why.text);
@@ -79,8 +79,8 @@ static void listener_stop(struct listener *listener)
 /* A client at the path. */
 static bool client_connect(struct raw *client)
 {
-	const struct timeval patience = { .tv_sec = 10 };
-	struct sockaddr_un addr = { .sun_family = AF_UNIX };
+	const struct timeval patience = {.tv_sec = 10};
+	struct sockaddr_un addr = {.sun_family = AF_UNIX};
 
 	memset(client, 0, sizeof(*client));
 	strcpy(addr.sun_path, path);
@@ -242,7 +242,7 @@ static void test_server_killed_client_makes_room_at_once(void)
 
 static void test_server_owner_that_is_just_leaving_is_waited_for(void)
 {
-	const struct vfio_user_version version = { .major = 0 };
+	const struct vfio_user_version version = {.major = 0};
 
 	ASSERT(listener_start(&one));
 	ASSERT(client_open(&first));
@@ -268,7 +268,7 @@ static void test_server_stop_disconnects(void)
 
 static void test_server_stop_before_run_ends_it(void)
 {
-	const struct vfio_user_server_config config = { .path = path };
+	const struct vfio_user_server_config config = {.path = path};
 
 	ASSERT_EQ(listener_create(&one, &config), 0);
 	vfio_user_server_stop(one.server);
@@ -278,7 +278,7 @@ static void test_server_stop_before_run_ends_it(void)
 
 static void test_server_live_socket_is_not_taken(void)
 {
-	const struct vfio_user_server_config config = { .path = path };
+	const struct vfio_user_server_config config = {.path = path};
 	struct listener two;
 
 	ASSERT(listener_start(&one));
@@ -292,7 +292,7 @@ static void test_server_live_socket_is_not_taken(void)
 
 static void test_server_dead_socket_is_replaced(void)
 {
-	struct sockaddr_un addr = { .sun_family = AF_UNIX };
+	struct sockaddr_un addr = {.sun_family = AF_UNIX};
 	int fd = socket(AF_UNIX, SOCK_STREAM, 0);
 
 	strcpy(addr.sun_path, path);
@@ -306,7 +306,7 @@ static void test_server_dead_socket_is_replaced(void)
 
 static void test_server_leaves_other_files_alone(void)
 {
-	const struct vfio_user_server_config config = { .path = path };
+	const struct vfio_user_server_config config = {.path = path};
 	FILE *file = fopen(path, "w");
 	struct listener two;
 
@@ -320,7 +320,7 @@ static void test_server_leaves_other_files_alone(void)
 
 static void expect_path_refused(const char *bad, int error)
 {
-	const struct vfio_user_server_config config = { .path = bad };
+	const struct vfio_user_server_config config = {.path = bad};
 	struct listener two;
 
 	EXPECT_EQ(listener_create(&two, &config), error);
@@ -341,7 +341,7 @@ static void test_server_bad_paths_have_reasons(void)
 
 static void test_server_bad_descriptor_is_refused(void)
 {
-	const struct vfio_user_server_config config = { .listen_fd = raw_memfd(1, false) };
+	const struct vfio_user_server_config config = {.listen_fd = raw_memfd(1, false)};
 	struct listener two;
 
 	EXPECT_EQ(listener_create(&two, &config), -EINVAL);
@@ -351,7 +351,7 @@ static void test_server_bad_descriptor_is_refused(void)
 
 static void test_server_connected_descriptor_is_served_to_its_end(void)
 {
-	struct vfio_user_server_config config = { .path = NULL };
+	struct vfio_user_server_config config = {.path = NULL};
 	int pair[2];
 
 	ASSERT(!socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair));

@@ -9,7 +9,7 @@
 #include "tests/tap.h"
 
 /* What QEMU 11.1.3 sends, to the byte. */
-#define QEMU_JSON                                                                      \
+#define QEMU_JSON                                                                               \
 	"{\"capabilities\": {\"pgsizes\": 4096, \"max_msg_fds\": 16, \"max_dma_maps\": 65535, " \
 	"\"max_data_xfer_size\": 1048576, \"migration\": {\"max_bitmap_size\": 268435456, "     \
 	"\"pgsize\": 4096}, \"write_multiple\": true}}"
@@ -20,7 +20,7 @@ static struct raw raw;
 static int version(uint16_t major, uint16_t minor, const char *json, size_t len)
 {
 	uint8_t body[VFIO_USER_MAX_JSON];
-	struct vfio_user_version head = { .major = major, .minor = minor };
+	struct vfio_user_version head = {.major = major, .minor = minor};
 
 	memcpy(body, &head, sizeof(head));
 	memcpy(body + sizeof(head), json, len);
@@ -105,7 +105,13 @@ static void test_version_twin_is_not_for_who_takes_no_descriptors(void)
 static void test_version_bad_json_is_refused(void)
 {
 	static const char *const bad[] = {
-		"[]", "1", "null", "{", "{\"capabilities\":}", "{\"capabilities\":[]}", "{} {}",
+		"[]",
+		"1",
+		"null",
+		"{",
+		"{\"capabilities\":}",
+		"{\"capabilities\":[]}",
+		"{} {}",
 		"{\"capabilities\":{\"max_msg_fds\":\"1\"}}",
 		"{\"capabilities\":{\"max_msg_fds\":-1}}",
 		"{\"capabilities\":{\"max_msg_fds\":1.5}}",
@@ -125,8 +131,8 @@ static void test_version_bad_json_is_refused(void)
 	for (i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
 		if (answer(bad[i], strlen(bad[i]) + 1) != EINVAL)
 			TAP_FAIL("accepted: %s", bad[i]);
-	EXPECT_EQ(answer("", 1), EINVAL);		      /* a lone NUL */
-	EXPECT_EQ(answer("{}", 2), EINVAL);		      /* no NUL */
+	EXPECT_EQ(answer("", 1), EINVAL);		       /* a lone NUL */
+	EXPECT_EQ(answer("{}", 2), EINVAL);		       /* no NUL */
 	EXPECT_EQ(answer("{}\0{}", sizeof("{}\0{}")), EINVAL); /* one in the middle */
 }
 
@@ -158,7 +164,7 @@ static void test_version_twice_is_refused_and_closed(void)
 
 static void test_version_not_first_is_refused_and_closed(void)
 {
-	const struct vfio_user_device_info info = { .argsz = sizeof(info) };
+	const struct vfio_user_device_info info = {.argsz = sizeof(info)};
 
 	ASSERT(raw_start(&raw, NULL));
 	EXPECT_EQ(raw_call(&raw, VFIO_USER_DEVICE_GET_INFO, &info, sizeof(info)), EINVAL);
@@ -168,7 +174,7 @@ static void test_version_not_first_is_refused_and_closed(void)
 
 static void test_version_with_descriptor_is_refused_without_leak(void)
 {
-	const struct vfio_user_version head = { .major = 0 };
+	const struct vfio_user_version head = {.major = 0};
 	unsigned int before = raw_fd_count();
 	int fd;
 
@@ -182,7 +188,7 @@ static void test_version_with_descriptor_is_refused_without_leak(void)
 
 static void test_version_that_does_not_come_times_out(void)
 {
-	const struct vfio_user_server_config config = { .listen_fd = -1, .stall_ms = 50 };
+	const struct vfio_user_server_config config = {.listen_fd = -1, .stall_ms = 50};
 
 	ASSERT(raw_start(&raw, &config));
 	EXPECT_EQ(raw_recv(&raw, raw.sock), -ENODATA);
@@ -192,9 +198,8 @@ static void test_version_that_does_not_come_times_out(void)
 
 static void test_version_longer_than_any_closes(void)
 {
-	struct vfio_user_header header = {
-		.command = VFIO_USER_VERSION, .size = 16 + 4 + VFIO_USER_MAX_JSON + 1
-	};
+	struct vfio_user_header header = {.command = VFIO_USER_VERSION,
+					  .size = 16 + 4 + VFIO_USER_MAX_JSON + 1};
 
 	ASSERT(raw_start(&raw, NULL));
 	EXPECT_EQ(write(raw.sock, &header, sizeof(header)), sizeof(header));
