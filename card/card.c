@@ -88,8 +88,8 @@ static bool reset_keeps(const struct card *card, enum card_reset kind)
 		return false;
 	if (card->config.keep_imwr >= 0)
 		return card->config.keep_imwr;
-	return kind == CARD_RESET_FLR ? card->personality->keep_over_flr :
-					card->personality->keep_over_bus_reset;
+	return kind == CARD_RESET_FLR ? card->personality->keep_over_flr
+				      : card->personality->keep_over_bus_reset;
 }
 
 /*
@@ -265,7 +265,7 @@ void *card_l2(struct card *card, int *ret_fd, size_t *ret_trapped)
 
 void card_stats(const struct card *card, struct card_stats *ret_stats)
 {
-	uint64_t values[sizeof(card->stats) / sizeof(card->stats[0])];
+	uint64_t values[sizeof(card->stats) / sizeof(card->stats[0])] = {0};
 	size_t i;
 
 	_Static_assert(sizeof(values) == sizeof(*ret_stats), "every counter is one word");

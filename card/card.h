@@ -47,7 +47,11 @@ struct card_config {
 	const char *engine;	 /* "onnx", "null"; NULL: "onnx" */
 	bool raw_imwr;		 /* send IMWr messages that are not ours, instead of refusing */
 	int keep_imwr;		 /* over resets: -1 as the personality says, 0 no, 1 yes */
-	/* Every host access the card makes, for the lab's isolation check; may be NULL. */
+	/*
+	 * Every host access the card makes, for the lab's isolation check; may be NULL. @kind: 'R'
+	 * and 'W' DMA, 'M' an MSI (at its message's address), 'I' an IMWr that is none; refused
+	 * ones as well. From any thread, several at a time.
+	 */
 	void (*trace)(void *ctx, char kind, uint64_t addr, uint64_t len, int result);
 	void *trace_ctx;
 };

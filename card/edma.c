@@ -32,18 +32,21 @@ static const struct edma_reg table[] = {
 struct edma_side {
 	uint16_t engine_en, doorbell, status, mask, clear, err_lo, err_hi, ll_err_en;
 	uint16_t done_lo, abort_lo, data;
+	uint32_t err_card, err_fetch; /* fields of err_lo */
 };
 
 static const struct edma_side sides[2] = {
 	{METIS_EDMA_RD_ENGINE_EN, METIS_EDMA_RD_DOORBELL, METIS_EDMA_RD_INT_STATUS,
 	 METIS_EDMA_RD_INT_MASK, METIS_EDMA_RD_INT_CLEAR, METIS_EDMA_RD_ERR_STATUS_LO,
 	 METIS_EDMA_RD_ERR_STATUS_HI, METIS_EDMA_RD_LL_ERR_EN, METIS_EDMA_RD_DONE_IMWR_LO,
-	 METIS_EDMA_RD_ABORT_IMWR_LO, METIS_EDMA_RD_CH01_IMWR_DATA},
+	 METIS_EDMA_RD_ABORT_IMWR_LO, METIS_EDMA_RD_CH01_IMWR_DATA, METIS_EDMA_RD_ERR_APP_WRITE,
+	 METIS_EDMA_RD_ERR_LL_FETCH},
 	/* One error status register only. */
 	{METIS_EDMA_WR_ENGINE_EN, METIS_EDMA_WR_DOORBELL, METIS_EDMA_WR_INT_STATUS,
 	 METIS_EDMA_WR_INT_MASK, METIS_EDMA_WR_INT_CLEAR, METIS_EDMA_WR_ERR_STATUS,
 	 METIS_EDMA_WR_ERR_STATUS, METIS_EDMA_WR_LL_ERR_EN, METIS_EDMA_WR_DONE_IMWR_LO,
-	 METIS_EDMA_WR_ABORT_IMWR_LO, METIS_EDMA_WR_CH01_IMWR_DATA},
+	 METIS_EDMA_WR_ABORT_IMWR_LO, METIS_EDMA_WR_CH01_IMWR_DATA, METIS_EDMA_WR_ERR_APP_READ,
+	 METIS_EDMA_WR_ERR_LL_FETCH},
 };
 
 static uint32_t get(struct card_edma *edma, uint32_t offset)
@@ -84,8 +87,8 @@ static void put64(struct card_edma *edma, uint32_t low, uint64_t value)
 /* Offset of a channel's register. */
 static uint32_t channel_reg(const struct edma_channel *channel, uint32_t reg)
 {
-	return reg + (channel->write ? METIS_EDMA_WR_CH(channel->index) :
-				       METIS_EDMA_RD_CH(channel->index));
+	return reg + (channel->write ? METIS_EDMA_WR_CH(channel->index)
+				     : METIS_EDMA_RD_CH(channel->index));
 }
 
 /* edma->lock is held. */
@@ -239,19 +242,15 @@ static void fail(struct edma_channel *channel, enum edma_end end)
 	set_bits(edma, side->status, METIS_PREP(METIS_EDMA_INT_ABORT, bit));
 	CARD_COUNT(edma->card, dma_aborts);
 	if (end == EDMA_END_FETCH)
-		set_bits(edma, side->err_lo, METIS_PREP(METIS_EDMA_RD_ERR_LL_FETCH, bit));
+		set_bits(edma, side->err_lo, METIS_PREP(side->err_fetch, bit));
 	else if (end == EDMA_END_CARD)
-		set_bits(edma, side->err_lo, METIS_PREP(METIS_EDMA_RD_ERR_APP_WRITE, bit));
+		set_bits(edma, side->err_lo, METIS_PREP(side->err_card, bit));
 	else if (!channel->write && end == EDMA_END_BUS)
 		set_bits(edma, side->err_hi, METIS_PREP(METIS_EDMA_RD_ERR_UR, bit));
 	else if (!channel->write)
 		set_bits(edma, side->err_hi, METIS_PREP(METIS_EDMA_RD_ERR_CA, bit));
 	/* A write to the host is posted: the IP has no register that could name the reason. */
 }
-
-_Static_assert(METIS_EDMA_WR_ERR_APP_READ == METIS_EDMA_RD_ERR_APP_WRITE &&
-		       METIS_EDMA_WR_ERR_LL_FETCH == METIS_EDMA_RD_ERR_LL_FETCH,
-	       "fail() sets both by one mask");
 
 /* edma->lock is held. */
 static void job_load(struct edma_channel *channel, struct edma_job *ret_job)
@@ -358,8 +357,7 @@ static void store_channel(struct card_edma *edma, uint32_t offset, uint32_t valu
 
 	/* CS is the host's to set, but not to lie about a transfer in flight. */
 	if (offset == channel_reg(channel, METIS_EDMA_CH_CONTROL1) && channel->job)
-		value = (value & ~METIS_EDMA_CS) |
-			METIS_PREP(METIS_EDMA_CS, METIS_EDMA_CS_RUNNING);
+		value = (value & ~METIS_EDMA_CS) | METIS_PREP(METIS_EDMA_CS, METIS_EDMA_CS_RUNNING);
 	if (offset == channel_reg(channel, METIS_EDMA_CH_SIZE))
 		channel->spent = false;
 	put(edma, offset, value);
@@ -435,8 +433,8 @@ static void tell(const struct edma_job *job, const struct edma_imwr *message)
 {
 	const struct edma_channel *channel = job->channel;
 	struct card *card = channel->edma->card;
-	unsigned int number = channel->write ? METIS_IRQ_DMA_WRITE(channel->index) :
-					       METIS_IRQ_DMA_READ(channel->index);
+	unsigned int number = channel->write ? METIS_IRQ_DMA_WRITE(channel->index)
+					     : METIS_IRQ_DMA_READ(channel->index);
 
 	if (card_ticket_void(&job->tell) || card_firmware_dma_done(card, number))
 		return;

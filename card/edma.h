@@ -64,7 +64,8 @@ enum edma_end {
 
 /*
  * A pool, not a thread a channel: the thread that has just finished is awake, and the next doorbell
- * is often another channel's. All but @recruits and @queued under edma->lock.
+ * is often another channel's. What is not atomic, and
+ * not @recruits, is under edma->lock.
  */
 struct edma_workers {
 	pthread_t threads[EDMA_WORKERS_MAX];
@@ -75,12 +76,13 @@ struct edma_workers {
 	bool quit;
 	sem_t recruits;
 	struct edma_job queue[EDMA_CHANNELS_NR]; /* oldest first; at most one a channel */
-	_Atomic unsigned int queued; /* written under edma->lock */
+	_Atomic unsigned int queued;		 /* written under edma->lock */
 	/*
 	 * How long the last one awake looks for a job before it sleeps, in microseconds. Waking it
 	 * costs as much as copying 256 KiB.
 	 */
 	unsigned int spin_us;
+	_Atomic int ringer_cpu; /* processor of the last doorbell */
 };
 
 struct card_edma {
@@ -91,8 +93,8 @@ struct card_edma {
 	 */
 	pthread_mutex_t lock;
 	_Atomic uint32_t regs[METIS_EDMA_END / 4];
-	uint32_t reset[METIS_EDMA_END / 4]; /* constant */
-	uint8_t access[METIS_EDMA_END / 4]; /* enum edma_access; constant */
+	uint32_t reset[METIS_EDMA_END / 4];		/* constant */
+	uint8_t access[METIS_EDMA_END / 4];		/* enum edma_access; constant */
 	struct edma_channel channels[EDMA_CHANNELS_NR]; /* read channels, then write channels */
 	struct edma_workers workers;
 	uint32_t jobs;		 /* ids given; under @lock */

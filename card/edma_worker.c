@@ -3,10 +3,10 @@
  * eDMA: the threads, made when there is first work for them.
  */
 #include <errno.h>
+#include <sched.h>
 #include <signal.h>
 #include <string.h>
 #include <time.h>
-#include <unistd.h>
 
 #include "card/edma.h"
 
@@ -16,8 +16,7 @@
 void card_edma_workers_init(struct card_edma *edma)
 {
 	sem_init(&edma->workers.recruits, 0, 0);
-	/* With one processor, looking for work only keeps it from being made. */
-	edma->workers.spin_us = sysconf(_SC_NPROCESSORS_ONLN) > 1 ? SPIN_US : 0;
+	edma->workers.spin_us = SPIN_US;
 }
 
 void card_edma_workers_deinit(struct card_edma *edma)
@@ -54,11 +53,18 @@ static void relax(void)
 #endif
 }
 
+/* On the processor of whoever rings, looking for a ring would only keep it from being made. */
+static bool in_the_way(struct edma_workers *workers)
+{
+	return sched_getcpu() == atomic_load_explicit(&workers->ringer_cpu, memory_order_relaxed);
+}
+
 static void spin(struct edma_workers *workers)
 {
 	uint64_t until = now_ns() + workers->spin_us * 1000ull;
 
-	while (!atomic_load_explicit(&workers->queued, memory_order_relaxed) && now_ns() < until)
+	while (!atomic_load_explicit(&workers->queued, memory_order_relaxed) &&
+	       !in_the_way(workers) && now_ns() < until)
 		relax();
 }
 
@@ -153,6 +159,7 @@ int card_edma_queue(struct card_edma *edma, const struct edma_job *job)
 	bool wake = false;
 	int ret;
 
+	atomic_store_explicit(&workers->ringer_cpu, sched_getcpu(), memory_order_relaxed);
 	if (workers->queued >= workers->looking) {
 		wake = workers->asleep;
 		ret = wake ? 0 : worker_create(edma);

@@ -27,7 +27,7 @@ struct card {
 	struct card_memory *memory;
 	struct card_edma *edma;
 	struct card_firmware *firmware;
-	/* The bus and who is using it: card_bus_*() in card.c. */
+	/* The bus and who is using it: card_bus_*() in bus.c. */
 	struct card_bus_gate *gate;
 	_Atomic uint64_t stats[sizeof(struct card_stats) / sizeof(uint64_t)];
 };
@@ -37,7 +37,7 @@ struct card {
 				  memory_order_relaxed)
 #define CARD_COUNT(card, field) CARD_COUNT_BY(card, field, 1)
 
-/* --- card.c: the bus, safe against detach; long copies go in chunks and stop when told --- */
+/* --- bus.c: the bus, safe against detach; long copies go in chunks and stop when told --- */
 /*
  * 0 or negative errno as in struct card_bus; -ENODEV with no bus or bus mastering off; -EPERM for
  * an address in the interrupt window. @dst/@src is card memory from card_memory_at().
@@ -45,7 +45,7 @@ struct card {
 int card_bus_read(struct card *card, uint64_t iova, void *dst, size_t len);
 int card_bus_write(struct card *card, uint64_t iova, const void *src, size_t len);
 
-/* --- card.c: interrupts --- */
+/* --- bus.c: interrupts --- */
 /* MSI @number through the MSI capability (all numbers on vector 0 while the host gave only one). */
 void card_msi(struct card *card, unsigned int number);
 /*
@@ -81,8 +81,11 @@ int card_edma_create(struct card *card, struct card_edma **ret_edma);
 void card_edma_destroy(struct card_edma *edma);
 uint32_t card_edma_read(struct card *card, uint32_t offset);
 void card_edma_write(struct card *card, uint32_t offset, uint32_t value);
-/* Stop all channels and wait for their workers (bounded), registers to reset values; IMWr, list
- * pointers and engine enables stay when @keep_imwr. */
+/*
+ * Stop all channels, registers to reset values; IMWr, list pointers and engine enables stay when
+ * @keep_imwr. Does not wait: a worker may still be in the bus with its chunk, and changes nothing
+ * and calls nobody after it.
+ */
 void card_edma_reset(struct card_edma *edma, bool keep_imwr);
 bool card_edma_idle(const struct card_edma *edma);
 

@@ -36,8 +36,8 @@ static int l2_create(struct card_memory *memory)
 	if (ftruncate(memory->l2_fd, METIS_L2_BYTES) ||
 	    fcntl(memory->l2_fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL))
 		return -errno;
-	memory->l2 = mmap(NULL, METIS_L2_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, memory->l2_fd,
-			  0);
+	memory->l2 =
+		mmap(NULL, METIS_L2_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, memory->l2_fd, 0);
 	if (memory->l2 == MAP_FAILED) {
 		ret = -errno;
 		memory->l2 = NULL;

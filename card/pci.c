@@ -40,28 +40,28 @@ struct pci_reg {
 #define AER(reg) (METIS_ECAP_AER + (reg))
 #define MSI(reg) (METIS_CAP_MSI + (reg))
 
-#define COMMAND_BITS                                                                               \
-	(PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER | PCI_COMMAND_PARITY | PCI_COMMAND_SERR |         \
+#define COMMAND_BITS                                                                       \
+	(PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER | PCI_COMMAND_PARITY | PCI_COMMAND_SERR | \
 	 PCI_COMMAND_INTX_DISABLE)
-#define STATUS_CLEARABLE                                                                           \
-	(PCI_STATUS_PARITY | PCI_STATUS_SIG_TARGET_ABORT | PCI_STATUS_REC_TARGET_ABORT |           \
+#define STATUS_CLEARABLE                                                                 \
+	(PCI_STATUS_PARITY | PCI_STATUS_SIG_TARGET_ABORT | PCI_STATUS_REC_TARGET_ABORT | \
 	 PCI_STATUS_REC_MASTER_ABORT | PCI_STATUS_SIG_SYSTEM_ERROR | PCI_STATUS_DETECTED_PARITY)
-#define MSI_CONTROL                                                                                \
+#define MSI_CONTROL \
 	(5 << METIS_SHIFT(PCI_MSI_FLAGS_QMASK) | PCI_MSI_FLAGS_64BIT | PCI_MSI_FLAGS_MASKBIT)
 #define EXP_FLAGS (2 | PCI_EXP_TYPE_ENDPOINT << METIS_SHIFT(PCI_EXP_FLAGS_TYPE))
 #define EXP_DEVCAP (1 | PCI_EXP_DEVCAP_EXT_TAG | PCI_EXP_DEVCAP_RBER | PCI_EXP_DEVCAP_FLR)
-#define EXP_DEVCTL                                                                                 \
+#define EXP_DEVCTL \
 	(PCI_EXP_DEVCTL_RELAX_EN | PCI_EXP_DEVCTL_NOSNOOP_EN | PCI_EXP_DEVCTL_READRQ_512B)
-#define EXP_DEVCTL_BITS                                                                            \
-	(METIS_BITS(7, 0) | PCI_EXP_DEVCTL_EXT_TAG | PCI_EXP_DEVCTL_NOSNOOP_EN |                   \
+#define EXP_DEVCTL_BITS                                                          \
+	(METIS_BITS(7, 0) | PCI_EXP_DEVCTL_EXT_TAG | PCI_EXP_DEVCTL_NOSNOOP_EN | \
 	 PCI_EXP_DEVCTL_READRQ)
-#define EXP_LNKCAP                                                                                 \
-	(PCI_EXP_LNKCAP_SLS_8_0GB | METIS_LINK_LANES << METIS_SHIFT(PCI_EXP_LNKCAP_MLW) |          \
+#define EXP_LNKCAP                                                                        \
+	(PCI_EXP_LNKCAP_SLS_8_0GB | METIS_LINK_LANES << METIS_SHIFT(PCI_EXP_LNKCAP_MLW) | \
 	 METIS_BIT(22)) /* ASPM optionality: required from 3.0 on */
-#define EXP_LNKSTA                                                                                 \
-	(PCI_EXP_LNKSTA_CLS_8_0GB | METIS_LINK_LANES << PCI_EXP_LNKSTA_NLW_SHIFT |                 \
+#define EXP_LNKSTA                                                                 \
+	(PCI_EXP_LNKSTA_CLS_8_0GB | METIS_LINK_LANES << PCI_EXP_LNKSTA_NLW_SHIFT | \
 	 PCI_EXP_LNKSTA_SLC)
-#define EXP_LNKCTL_BITS                                                                            \
+#define EXP_LNKCTL_BITS \
 	(PCI_EXP_LNKCTL_ASPMC | PCI_EXP_LNKCTL_RCB | PCI_EXP_LNKCTL_CCC | PCI_EXP_LNKCTL_ES)
 /* Equalization and its three phases have succeeded, as after any training to 8 GT/s. */
 #define EXP_LNKSTA2 METIS_BITS(4, 1)
@@ -244,8 +244,7 @@ static void settle(struct card_pci *pci, uint8_t power_before)
 		*power = (*power & ~PCI_PM_CTRL_STATE_MASK) | state;
 	}
 	/* A function in D3hot may not start anything on the bus either. */
-	atomic_store(&pci->bus_master,
-		     pci->config[PCI_COMMAND] & PCI_COMMAND_MASTER && state == 0);
+	atomic_store(&pci->bus_master, pci->config[PCI_COMMAND] & PCI_COMMAND_MASTER && state == 0);
 }
 
 static bool asks_for_flr(uint32_t offset, const uint8_t *bytes, size_t len)

@@ -29,26 +29,26 @@ static int default_dir(char ret_dir[PATH_MAX], struct reason *why)
 	return reason_add(why, -ENOENT, "Neither HOME nor XDG_CACHE_HOME is set.");
 }
 
-/* The last match of DIR/NAME, then of DIR/face-api-VERSION/NAME; glob's order is that of versions. */
+/* Matches of DIR/NAME, else of DIR/face-api-VERSION/NAME, in glob's order: the newest is last. */
 static int find_all(const char *dir, const char *name, glob_t *ret_found, struct reason *why)
 {
 	static const char *const places[] = {".", "face-api-*"};
-	char pattern[PATH_MAX];
+	char pattern[PATH_MAX] = "";
 
 	for (size_t i = 0; i < sizeof(places) / sizeof(places[0]); i++) {
 		if (snprintf(pattern, PATH_MAX, "%s/%s/%s", dir, places[i], name) >= PATH_MAX)
-			return reason_add(why, -ENAMETOOLONG,
-					  "The path of the assets is too long.");
+			break;
 		if (!glob(pattern, 0, NULL, ret_found))
 			return 0;
 		globfree(ret_found);
 	}
-	return reason_add(why, -ENOENT, "There is no '%s'.", pattern);
+	reason_add(why, 0, "There is no '%s'.", pattern);
+	return -ENOENT;
 }
 
 static int find_detector(struct assets *assets, struct reason *why)
 {
-	glob_t found;
+	glob_t found = {0};
 	int rc = find_all(assets->dir, "tiny-face.onnx", &found, why);
 
 	if (rc)
@@ -61,7 +61,7 @@ static int find_detector(struct assets *assets, struct reason *why)
 
 static int find_photos(struct assets *assets, struct reason *why)
 {
-	glob_t found;
+	glob_t found = {0};
 	int rc = find_all(assets->dir, "package/demo/*.jpg", &found, why);
 
 	if (rc)

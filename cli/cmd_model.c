@@ -4,6 +4,7 @@
 
 #include "cli/cleanup.h"
 #include "cli/cli.h"
+#include "cli/json.h"
 #include "cli/model_info.h"
 #include "cli/options.h"
 #include "cli/term.h"
@@ -11,13 +12,21 @@
 
 #define COMMANDS_NR(table) (sizeof(table) / sizeof((table)[0]))
 
-static int finish(int err, const struct reason *why, const char *path)
+static int finish(int err, const struct reason *why, const char *path, bool json)
 {
+	struct json_object *root;
+
 	if (err) {
 		term_error("%s", why->text);
 		return CLI_FAILED;
 	}
-	printf("wrote %s\n", path);
+	if (!json) {
+		printf("wrote %s\n", path);
+		return CLI_OK;
+	}
+	root = json_object_new_object();
+	json_object_object_add(root, "file", json_object_new_string(path));
+	json_print(root);
 	return CLI_OK;
 }
 
@@ -27,10 +36,12 @@ static int cmd_model_make(int argc, char **argv)
 	unsigned int seed = RESNET18_SEED;
 	struct term_progress *bar;
 	struct reason why = {0};
+	bool json = false;
 	const struct cli_option options[] = {
 		{OPTION_STRING, 'o', "output", "FILE", "default: resnet18.onnx", .value = &path},
 		{OPTION_UINT, 's', "seed", "N", "the same seed gives the same file; default 18",
 		 .value = &seed, .max = 4294967295.0},
+		{OPTION_FLAG, 0, "json", .help = "one JSON document on stdout", .value = &json},
 	};
 	const struct cli_usage usage = {
 		.command = "tethys model make",
@@ -57,7 +68,7 @@ static int cmd_model_make(int argc, char **argv)
 	rc = resnet18_make(path, seed, &why);
 	cleanup_release();
 	term_progress_stop(bar);
-	return finish(rc, &why, path);
+	return finish(rc, &why, path, json);
 }
 
 static int cmd_model_convert_tiny_face(int argc, char **argv)
@@ -65,10 +76,12 @@ static int cmd_model_convert_tiny_face(int argc, char **argv)
 	const char *path = "tiny-face.onnx", *package;
 	unsigned int size = TINY_FACE_SIZE;
 	struct reason why = {0};
+	bool json = false;
 	const struct cli_option options[] = {
 		{OPTION_STRING, 'o', "output", "FILE", "default: tiny-face.onnx", .value = &path},
 		{OPTION_UINT, 's', "size", "N", "side of the input, a multiple of 32; default 416",
 		 .value = &size, .min = 32, .max = 1024},
+		{OPTION_FLAG, 0, "json", .help = "one JSON document on stdout", .value = &json},
 	};
 	const struct cli_usage usage = {
 		.command = "tethys model convert-tiny-face",
@@ -88,7 +101,7 @@ static int cmd_model_convert_tiny_face(int argc, char **argv)
 	if (rc != OPTIONS_GO_ON)
 		return rc;
 	cleanup_start();
-	return finish(model_convert_tiny_face(package, path, size, &why), &why, path);
+	return finish(model_convert_tiny_face(package, path, size, &why), &why, path, json);
 }
 
 static int cmd_model_info(int argc, char **argv)

@@ -479,8 +479,10 @@ static void print_table(const struct dma_test *test)
 
 static int test_device(struct dma_test *test, struct reason *why)
 {
+	struct term_progress *bar = term_progress_start("testing", 0);
 	int rc = test_patterns(test, why);
 
+	term_progress_stop(bar);
 	if (!rc && test->options->max && all_good(test))
 		rc = measure_table(test, why);
 	if (rc) {

@@ -8,6 +8,7 @@
 
 #include "cli/clock.h"
 #include "cli/job.h"
+#include "cli/term.h"
 
 /* Tensors start where SIMD and the card's DMA like them. */
 #define TENSOR_ALIGN 4096
@@ -133,17 +134,20 @@ static int connect_card(struct job *job, const struct job_options *options, stru
 static int load_instance(struct job *job, const struct job_options *options, struct reason *why)
 {
 	double start = clock_ms();
+	struct term_progress *bar;
 	axrProperties *properties;
-	char text[160];
+	char text[64];
 
 	snprintf(text, sizeof(text), "num_sub_devices=%u;aipu_cores=%u", options->cores,
 		 options->cores);
 	properties = axr_create_properties(job->context, text);
+	bar = term_progress_start("loading the model", 0);
 	job->instance = axr_load_model_instance(job->connection, job->model, properties);
-	axr_destroy(AXR_OBJECT(properties));
+	term_progress_stop(bar);
 	if (!job->instance)
 		return fail(job, device_or_failed(job), why,
 			    "Could not load the model on the card.");
+	axr_destroy(AXR_OBJECT(properties));
 	job->load_ms = clock_ms() - start;
 	return CLI_OK;
 }

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -48,18 +50,23 @@ static void open_standard_fds(void)
 		close(fd);
 }
 
+static bool reader_left(void)
+{
+	struct pollfd poller = {.fd = STDOUT_FILENO};
+
+	return poll(&poller, 1, 0) == 1 && poller.revents & (POLLERR | POLLHUP);
+}
+
 /* A reader that left early (head, a closed pager) is no failure; a full disk is. */
 static int finish_stdout(int code)
 {
-	bool bad = ferror(stdout);
+	int err = ferror(stdout) ? EIO : 0; /* why is lost by now */
 
-	if (fflush(stdout) && errno == EPIPE)
+	if (fflush(stdout))
+		err = errno;
+	if (!err || reader_left())
 		return code;
-	if (!bad && !ferror(stdout))
-		return code;
-	if (errno == EPIPE)
-		return code;
-	term_error("The output could not be written: %s", strerror(errno));
+	term_error("The output could not be written: %s", strerror(err));
 	return code ? code : CLI_FAILED;
 }
 

@@ -56,7 +56,7 @@ static void clean_stem(const char *stem, char ret_stem[STEM_MAX + 1])
 {
 	size_t i;
 
-	for (i = 0; stem[i] && i < STEM_MAX; i++)
+	for (i = 0; i < STEM_MAX && stem[i]; i++)
 		ret_stem[i] =
 			isalnum((unsigned char)stem[i]) || strchr("._-", stem[i]) ? stem[i] : '_';
 	ret_stem[i] = '\0';

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The folder results go to. Names made from photo and tensor names are safe and never the same twice.
+ * The folder results go to. Names made from those of photos and tensors are safe, and never the
+ * same twice.
  */
 #ifndef TETHYS_CLI_OUTDIR_H
 #define TETHYS_CLI_OUTDIR_H

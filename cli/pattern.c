@@ -1,4 +1,6 @@
 /* SPDX-License-Identifier: MIT */
+#include <string.h>
+
 #include "cli/pattern.h"
 
 void pattern_fill(const struct task_tensor *tensor)
@@ -22,11 +24,14 @@ void pattern_fill(const struct task_tensor *tensor)
 		/* 1.0 is 0x3c00 and what lies below is smaller: any such half is in 0-1. */
 		for (size_t i = 0; i < bytes / sizeof(*values); i++)
 			values[i] = (uint16_t)(pattern_next(&state) * 0x3c00u / 255u);
-	} else {
+	} else if (tensor->dtype == METIS_U8 || tensor->dtype == METIS_I8 ||
+		   tensor->dtype == METIS_BOOL) {
 		uint8_t *values = tensor->data;
 		uint8_t mask = tensor->dtype == METIS_BOOL ? 1 : 0xff;
 
 		for (size_t i = 0; i < bytes; i++)
 			values[i] = pattern_next(&state) & mask;
+	} else {
+		memset(tensor->data, 0, bytes);
 	}
 }

@@ -18,7 +18,10 @@ static inline uint8_t pattern_next(uint32_t *state)
 	return (uint8_t)(*state >> 24);
 }
 
-/* Fill a tensor of any type: floating point with 0-1, others with bytes of the pattern. */
+/*
+ * Fill a tensor of any type: floating point with 0-1, bytes with the pattern. Wider integers are
+ * indices and lengths as a rule, for which zero is the value that is most likely valid.
+ */
 void pattern_fill(const struct task_tensor *tensor);
 
 #endif

@@ -231,15 +231,6 @@ static void print_hint(int code, const struct run *run)
 			  run->options->job.model);
 }
 
-static int open_job(struct run *run, struct reason *why)
-{
-	struct term_progress *bar = term_progress_start("loading the model", 0);
-	int rc = job_open(&run->options->job, &run->job, why);
-
-	term_progress_stop(bar);
-	return rc;
-}
-
 int run_main(const struct run_options *options)
 {
 	struct run run = {.options = options};
@@ -247,7 +238,7 @@ int run_main(const struct run_options *options)
 	struct reason why = {0};
 	int rc;
 
-	rc = open_job(&run, &why);
+	rc = job_open(&options->job, &run.job, &why);
 	if (rc == CLI_OK)
 		rc = choose_task(&run, &why);
 	if (rc == CLI_OK) {

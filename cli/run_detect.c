@@ -66,10 +66,11 @@ static void result_to_json(const struct run *run, const struct detect_result *fa
 
 static void print_face(const struct face *face)
 {
-	printf("  %.4f  %7.1f %7.1f %7.1f %7.1f ", (double)face->score, (double)face->box[0],
+	printf("  %.4f  %7.1f %7.1f %7.1f %7.1f", (double)face->score, (double)face->box[0],
 	       (double)face->box[1], (double)face->box[2], (double)face->box[3]);
 	for (size_t i = 0; face->has_points && i < FACE_POINTS; i++)
-		printf(" %.1f,%.1f", (double)face->points[2 * i], (double)face->points[2 * i + 1]);
+		printf("%s%.1f,%.1f", i ? " " : "  ", (double)face->points[2 * i],
+		       (double)face->points[2 * i + 1]);
 	printf("\n");
 }
 
@@ -78,9 +79,9 @@ static void result_to_text(const struct detect_result *faces)
 	printf("  %zu face%s above %.2f; the best candidate has %.4f\n", faces->count,
 	       faces->count == 1 ? "" : "s", (double)faces->threshold, (double)faces->best_score);
 	if (faces->count)
-		printf("  %s%-6s  %7s %7s %7s %7s  %s%s\n", term_on(stdout, TERM_DIM), "score",
-		       "x1", "y1", "x2", "y2",
-		       faces->faces[0].has_points ? "eyes, nose, mouth" : "", term_off(stdout));
+		printf("  %s%-6s  %7s %7s %7s %7s%s%s\n", term_on(stdout, TERM_DIM), "score", "x1",
+		       "y1", "x2", "y2", faces->faces[0].has_points ? "  eyes, nose, mouth" : "",
+		       term_off(stdout));
 	for (size_t i = 0; i < faces->count; i++)
 		print_face(&faces->faces[i]);
 }

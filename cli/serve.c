@@ -74,7 +74,7 @@ static int run_server(const struct serve_options *options, struct vfio_user_serv
 	rc = vfio_user_server_run(server);
 	if (rc)
 		term_error("The socket failed: %s", strerror(-rc));
-	/* The thread must not touch a server that is gone; it may sit in sigwait, which is a cancellation point. */
+	/* It must not touch a server that is gone; where it sits, in sigwait(), it can be cancelled. */
 	pthread_cancel(thread);
 	pthread_join(thread, NULL);
 	return rc ? CLI_FAILED : CLI_OK;

@@ -25,7 +25,7 @@ const char *term_off(FILE *stream);
 /**
  * term_error() - one message on stderr, "error: ..."
  *
- * A text of several lines is an error chain, innermost first; it is printed as it is, below the mark.
+ * A text of several lines is an error chain, innermost first; it is printed below the mark.
  */
 void term_error(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 /* What to do next, on stderr. */

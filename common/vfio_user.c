@@ -307,7 +307,8 @@ int vfio_user_send(int sock, const struct iovec *iov, unsigned int iov_nr, const
 	unsigned int used;
 	ssize_t sent;
 
-	if (iov_nr > sizeof(rest) / sizeof(rest[0]) || fds_nr > VFIO_USER_MAX_FDS)
+	if (iov_nr > sizeof(rest) / sizeof(rest[0]) || fds_nr > VFIO_USER_MAX_FDS ||
+	    (fds_nr && !fds))
 		return -EINVAL;
 	memcpy(rest, iov, iov_nr * sizeof(*iov));
 	if (fds_nr)

@@ -331,13 +331,14 @@ ssize_t vfio_user_recv_some(int sock, void *buf, size_t len, struct vfio_user_fd
 /**
  * vfio_user_send() - send one message
  * @sock: blocking; SO_SNDTIMEO bounds each wait
- * @iov: the message, header and body; @iov_nr at most 4. The first sendmsg(2) has all of it, so that a peer
- *	 gets header and descriptors at once.
+ * @iov: the message, header and body; @iov_nr at most 4. The first sendmsg(2) has all of it, so that
+ *	 a peer gets header and descriptors at once.
  * @fds: [@fds_nr], stay the caller's; NULL with @fds_nr 0
  *
  * Callers serialize.
  *
- * Return: 0; -ETIMEDOUT the peer does not read (the stream is broken then); -EPIPE; other negative errno.
+ * Return: 0; -ETIMEDOUT the peer does not read, and the stream is broken; -EPIPE; other negative
+ * errno.
  */
 int vfio_user_send(int sock, const struct iovec *iov, unsigned int iov_nr, const int *fds,
 		   unsigned int fds_nr);

@@ -16,7 +16,7 @@
 static struct {
 	pthread_mutex_t lock;
 	struct card_handle *first;
-} cards = { .lock = PTHREAD_MUTEX_INITIALIZER };
+} cards = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
 static bool differs(const char *asked, const char *has)
 {
@@ -75,8 +75,8 @@ static int open_new(const char *name, const struct axdev_options *options,
 	return 0;
 }
 
-int cards_open(const char *name, const struct axdev_options *options,
-	       struct card_handle **ret_card, struct reason *why)
+int cards_open(const char *name, const struct axdev_options *options, struct card_handle **ret_card,
+	       struct reason *why)
 {
 	struct card_handle *card;
 	int r;

@@ -25,8 +25,8 @@ struct card_handle {
  *
  * Return: 0; as axdev_open() and fw_client_init(); -ENOTUNIQ open with other options.
  */
-int cards_open(const char *name, const struct axdev_options *options,
-	       struct card_handle **ret_card, struct reason *why);
+int cards_open(const char *name, const struct axdev_options *options, struct card_handle **ret_card,
+	       struct reason *why);
 void cards_close(struct card_handle *card); /* NULL is fine */
 
 /**

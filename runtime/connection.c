@@ -150,22 +150,25 @@ static int connect_to_any(struct axrConnection *connection, unsigned int cores,
 	struct axrContext *context = connection->base.context;
 	struct device_names names;
 	size_t i;
-	int r = -ENODEV;
+	int r, result = -ENODEV;
 
 	device_names_init(&names);
-	for (i = 0; i < names.count && r; i++) {
-		struct reason inner = { 0 };
+	for (i = 0; i < names.count; i++) {
+		struct reason inner = {0};
 
 		if (device_simulated(names.items[i]) && !device_simulated(names.items[0]))
 			break;
 		r = connect_to(connection, names.items[i], cores, settings, &inner);
+		/* Of several failures "in use" says most: there is a card. */
+		if (!r || r == -EBUSY || !i)
+			result = r;
 		if (!r)
 			break;
 		axr_log(context, AXR_LOG_DEBUG, "%s: not taken: %s", names.items[i], inner.text);
 		reason_add(why, r, "%s", inner.text);
 	}
 	device_names_deinit(&names);
-	return r;
+	return result;
 }
 
 static axrResult check_connect(struct axrContext *context, const axrDeviceInfo *device,
@@ -191,7 +194,7 @@ axrConnection *axr_device_connect(axrContext *context, const axrDeviceInfo *devi
 	const struct axrProperties *given = object_as(&object_properties, properties);
 	struct axrConnection *connection;
 	struct settings settings;
-	struct reason why = { 0 };
+	struct reason why = {0};
 	int r;
 
 	axr_error_clear();
@@ -217,9 +220,10 @@ axrConnection *axr_device_connect(axrContext *context, const axrDeviceInfo *devi
 		return connection;
 	}
 	axr_destroy(&connection->base);
-	axr_error_set(context, axr_result_of(r), &why,
-		      "[ERROR][axeDeviceAllocateContext]: Fail to alloc ctx associate to %zu device.",
-		      num_sub_devices);
+	axr_error_set(
+		context, axr_result_of(r), &why,
+		"[ERROR][axeDeviceAllocateContext]: Fail to alloc ctx associate to %zu device.",
+		num_sub_devices);
 	return NULL;
 }
 

@@ -56,7 +56,7 @@ static void names_sort(struct device_names *names)
 
 void device_names_init(struct device_names *names)
 {
-	*names = (struct device_names){ 0 };
+	*names = (struct device_names){0};
 	axdev_list(name_found, names);
 	names_sort(names);
 }
@@ -82,8 +82,8 @@ static void fill_board(axrDeviceInfo *info, const struct metis_board *board)
 		 board->flashed_firmware_version);
 	snprintf(info->board_controller_firmware_version,
 		 sizeof(info->board_controller_firmware_version), "%s", board->controller_version);
-	snprintf(info->board_controller_board_type, sizeof(info->board_controller_board_type),
-		 "%s", board->controller_board_type);
+	snprintf(info->board_controller_board_type, sizeof(info->board_controller_board_type), "%s",
+		 board->controller_board_type);
 }
 
 static void fill_info(axrDeviceInfo *info, const struct card_look *look)
@@ -93,8 +93,8 @@ static void fill_info(axrDeviceInfo *info, const struct card_look *look)
 	info->max_memory = look->ddr_bytes;
 	info->in_use = (int)look->taken;
 	if (info->in_use)
-		snprintf(info->in_use_by, sizeof(info->in_use_by), "%.100s (%ld)",
-			 user ? user : "", (long)getpid());
+		snprintf(info->in_use_by, sizeof(info->in_use_by), "%.100s (%ld)", user ? user : "",
+			 (long)getpid());
 	if (look->has_board)
 		fill_board(info, &look->board);
 	else
@@ -136,7 +136,7 @@ static size_t list_devices(struct axrContext *context, axrDeviceInfo **ret_devic
 	device_names_init(&names);
 	devices = calloc(names.count ? names.count : 1, sizeof(*devices));
 	for (i = 0; devices && i < names.count; i++) {
-		struct reason why = { 0 };
+		struct reason why = {0};
 
 		if (!device_info(names.items[i], &devices[count], &why))
 			count++;
@@ -181,7 +181,7 @@ size_t axr_list_devices(axrContext *context, axrDeviceInfo **devices)
 static axrResult look_at(struct axrContext *context, const axrDeviceInfo *device, const char *what,
 			 struct card_look *ret_look)
 {
-	struct reason why = { 0 };
+	struct reason why = {0};
 	int r;
 
 	if (!object_as(&object_context, context) || !device ||
@@ -211,17 +211,17 @@ struct configuration {
 
 #define AT(field) offsetof(struct configuration, field)
 static const struct prop_spec specs[] = {
-	{ "clock_profile", PROP_UINT, AT(clock[0]), 100, 800 },
-	{ "clock_profile_core_0", PROP_UINT, AT(clock[1]), 100, 800 },
-	{ "clock_profile_core_1", PROP_UINT, AT(clock[2]), 100, 800 },
-	{ "clock_profile_core_2", PROP_UINT, AT(clock[3]), 100, 800 },
-	{ "clock_profile_core_3", PROP_UINT, AT(clock[4]), 100, 800 },
-	{ "mvm_utilisation_core_0", PROP_UINT, AT(mvm[0]), 1, 100 },
-	{ "mvm_utilisation_core_1", PROP_UINT, AT(mvm[1]), 1, 100 },
-	{ "mvm_utilisation_core_2", PROP_UINT, AT(mvm[2]), 1, 100 },
-	{ "mvm_utilisation_core_3", PROP_UINT, AT(mvm[3]), 1, 100 },
-	{ "ddr_size", PROP_UINT, AT(ddr_size), 1, UINT32_MAX },
-	{ "device_firmware", PROP_BOOL, AT(firmware), 0, 0 },
+	{"clock_profile", PROP_UINT, AT(clock[0]), 100, 800},
+	{"clock_profile_core_0", PROP_UINT, AT(clock[1]), 100, 800},
+	{"clock_profile_core_1", PROP_UINT, AT(clock[2]), 100, 800},
+	{"clock_profile_core_2", PROP_UINT, AT(clock[3]), 100, 800},
+	{"clock_profile_core_3", PROP_UINT, AT(clock[4]), 100, 800},
+	{"mvm_utilisation_core_0", PROP_UINT, AT(mvm[0]), 1, 100},
+	{"mvm_utilisation_core_1", PROP_UINT, AT(mvm[1]), 1, 100},
+	{"mvm_utilisation_core_2", PROP_UINT, AT(mvm[2]), 1, 100},
+	{"mvm_utilisation_core_3", PROP_UINT, AT(mvm[3]), 1, 100},
+	{"ddr_size", PROP_UINT, AT(ddr_size), 1, UINT32_MAX},
+	{"device_firmware", PROP_BOOL, AT(firmware), 0, 0},
 };
 #define SPECS_NR (sizeof(specs) / sizeof(specs[0]))
 
@@ -268,8 +268,8 @@ axrResult axr_configure_device(axrContext *context, axrDeviceInfo *device,
 {
 	struct axrProperties *given = object_as(&object_properties, properties);
 	const struct propset *set = given ? &given->set : NULL;
-	struct configuration wanted = { 0 };
-	struct reason why = { 0 };
+	struct configuration wanted = {0};
+	struct reason why = {0};
 	struct card_look look;
 	const char *unknown;
 	axrResult result;
@@ -303,7 +303,7 @@ axrResult axr_device_ready(axrContext *context, axrDeviceInfo *device)
 
 axrProperties *axr_read_device_configuration(axrContext *context, axrDeviceInfo *device)
 {
-	struct propset set = { 0 };
+	struct propset set = {0};
 	struct axrProperties *properties = NULL;
 	struct card_look look;
 	char value[16];

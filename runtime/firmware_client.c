@@ -93,8 +93,7 @@ static int find_ext(struct fw_client *client, const struct metis_sysctl *sysctl,
 	return 0;
 }
 
-static int read_ext(struct fw_client *client, const struct metis_sysctl *sysctl,
-		    struct reason *why)
+static int read_ext(struct fw_client *client, const struct metis_sysctl *sysctl, struct reason *why)
 {
 	struct metis_fw_ext ext;
 	int r = find_ext(client, sysctl, &ext, why);
@@ -199,8 +198,7 @@ static uint64_t context_at(const struct fw_client *client, unsigned int n, size_
 	return client->contexts_offset + n * sizeof(struct metis_context) + member;
 }
 
-static int read_sts(struct fw_client *client, unsigned int n, uint64_t *ret_sts,
-		    struct reason *why)
+static int read_sts(struct fw_client *client, unsigned int n, uint64_t *ret_sts, struct reason *why)
 {
 	__le64 sts;
 	int r = l2_read(client, context_at(client, n, offsetof(struct metis_context, sts)), &sts,
@@ -232,19 +230,21 @@ static int post(struct fw_client *client, unsigned int n, const struct fw_call *
 	const uint32_t count = call->inputs + call->outputs;
 	const uint64_t mailbox = METIS_L2_BASE + mailbox_of(client, n);
 	struct fw_message message = {
-		.request = {
-			.magic = htole32(METIS_FW_REQUEST_MAGIC),
-			.version = htole16(METIS_FW_EXT_MAJOR),
-			.op = htole16(call->op),
-			.seq = htole32(context->seq),
-			.module = htole32(call->module),
-			.module_addr = htole64(call->addr),
-			.module_bytes = htole64(call->bytes),
-			.tensors_addr = htole64(mailbox + offsetof(struct fw_message, tensors)),
-			.inputs = htole32(call->inputs),
-			.outputs = htole32(call->outputs),
-			.cores = htole32(call->cores),
-		},
+		.request =
+			{
+				.magic = htole32(METIS_FW_REQUEST_MAGIC),
+				.version = htole16(METIS_FW_EXT_MAJOR),
+				.op = htole16(call->op),
+				.seq = htole32(context->seq),
+				.module = htole32(call->module),
+				.module_addr = htole64(call->addr),
+				.module_bytes = htole64(call->bytes),
+				.tensors_addr =
+					htole64(mailbox + offsetof(struct fw_message, tensors)),
+				.inputs = htole32(call->inputs),
+				.outputs = htole32(call->outputs),
+				.cores = htole32(call->cores),
+			},
 	};
 	int r;
 
@@ -279,7 +279,7 @@ static int is_done(struct fw_client *client, unsigned int n, struct reason *why)
 static int wait_irq(struct fw_client *client, unsigned int n, unsigned int timeout_ms,
 		    struct reason *why)
 {
-	struct reason inner = { 0 };
+	struct reason inner = {0};
 	int r = client->dev->ops->irq_wait(client->dev, METIS_IRQ_CONTEXT(n), timeout_ms, &inner);
 
 	if (!r || r == -ETIMEDOUT)
@@ -295,8 +295,7 @@ static int wait_irq(struct fw_client *client, unsigned int n, unsigned int timeo
  */
 static int heal(struct fw_client *client, unsigned int n, struct reason *why)
 {
-	int r = atomic_load(&client->polling) ? -ETIMEDOUT :
-						wait_irq(client, n, IRQ_GRACE_MS, why);
+	int r = atomic_load(&client->polling) ? -ETIMEDOUT : wait_irq(client, n, IRQ_GRACE_MS, why);
 
 	if (r != -ETIMEDOUT)
 		return r;
@@ -399,7 +398,7 @@ static const char *reason_name(uint32_t reason)
 /* The firmware's text, unless it is empty; whatever a terminal would act on is made harmless. */
 static void add_reply_text(const struct metis_fw_reply *reply, struct reason *why)
 {
-	char text[sizeof(reply->text) + 1] = { 0 };
+	char text[sizeof(reply->text) + 1] = {0};
 	char *at;
 
 	memcpy(text, reply->text, sizeof(reply->text));
@@ -413,7 +412,7 @@ static void add_reply_text(const struct metis_fw_reply *reply, struct reason *wh
 static int read_reply(struct fw_client *client, unsigned int n, struct fw_call *call,
 		      struct reason *why)
 {
-	static const char *const ops[] = { "", "load", "run", "unload" };
+	static const char *const ops[] = {"", "load", "run", "unload"};
 	int32_t status;
 	int r;
 
@@ -552,8 +551,7 @@ bool fw_client_stuck(struct fw_client *client, unsigned int context)
 	bool stuck;
 
 	pthread_mutex_lock(&client->contexts[context].lock);
-	stuck = client->contexts[context].stuck &&
-		is_done(client, context, NULL) != 1;
+	stuck = client->contexts[context].stuck && is_done(client, context, NULL) != 1;
 	pthread_mutex_unlock(&client->contexts[context].lock);
 	return stuck;
 }

@@ -26,17 +26,17 @@ struct instance_properties {
 
 #define AT(field) offsetof(struct instance_properties, field)
 static const struct prop_spec specs[] = {
-	{ "aipu_cores", PROP_UINT, AT(aipu_cores), 0, UINT32_MAX },
-	{ "num_sub_devices", PROP_UINT, AT(num_sub_devices), 0, UINT32_MAX },
-	{ "input_dmabuf", PROP_BOOL, AT(input_dmabuf), 0, 0 },
-	{ "output_dmabuf", PROP_BOOL, AT(output_dmabuf), 0, 0 },
-	{ "double_buffer", PROP_BOOL, AT(double_buffer), 0, 0 },
-	{ "device_profiling", PROP_BOOL, AT(device_profiling), 0, 0 },
-	{ "host_profiling", PROP_BOOL, AT(host_profiling), 0, 0 },
-	{ "elf_in_ddr", PROP_BOOL, AT(elf_in_ddr), 0, 0 },
-	{ "async_mode", PROP_BOOL, AT(async_mode), 0, 0 },
-	{ "max_inflight", PROP_UINT, AT(max_inflight), 1, QUEUE_MAX },
-	{ "max_pending", PROP_UINT, AT(max_pending), 0, QUEUE_MAX },
+	{"aipu_cores", PROP_UINT, AT(aipu_cores), 0, UINT32_MAX},
+	{"num_sub_devices", PROP_UINT, AT(num_sub_devices), 0, UINT32_MAX},
+	{"input_dmabuf", PROP_BOOL, AT(input_dmabuf), 0, 0},
+	{"output_dmabuf", PROP_BOOL, AT(output_dmabuf), 0, 0},
+	{"double_buffer", PROP_BOOL, AT(double_buffer), 0, 0},
+	{"device_profiling", PROP_BOOL, AT(device_profiling), 0, 0},
+	{"host_profiling", PROP_BOOL, AT(host_profiling), 0, 0},
+	{"elf_in_ddr", PROP_BOOL, AT(elf_in_ddr), 0, 0},
+	{"async_mode", PROP_BOOL, AT(async_mode), 0, 0},
+	{"max_inflight", PROP_UINT, AT(max_inflight), 1, QUEUE_MAX},
+	{"max_pending", PROP_UINT, AT(max_pending), 0, QUEUE_MAX},
 };
 #define SPECS_NR (sizeof(specs) / sizeof(specs[0]))
 
@@ -45,14 +45,16 @@ static axrResult check_properties(struct axrContext *context, const struct props
 				  const struct instance_properties *p)
 {
 	if (p->input_dmabuf || p->output_dmabuf)
-		return axr_error_set(context, AXR_ERROR_NOT_IMPLEMENTED, NULL,
-				     "Invalid properties: %s=1: dmabufs are not supported yet, pass "
-				     "host memory",
-				     p->input_dmabuf ? "input_dmabuf" : "output_dmabuf");
+		return axr_error_set(
+			context, AXR_ERROR_NOT_IMPLEMENTED, NULL,
+			"Invalid properties: %s=1: dmabufs are not supported yet, pass "
+			"host memory",
+			p->input_dmabuf ? "input_dmabuf" : "output_dmabuf");
 	if (p->double_buffer && p->async_mode)
-		return axr_error_set(context, AXR_ERROR_INVALID_CONFIGURATION, NULL,
-				     "Invalid properties: double_buffer and async_mode exclude each "
-				     "other");
+		return axr_error_set(
+			context, AXR_ERROR_INVALID_CONFIGURATION, NULL,
+			"Invalid properties: double_buffer and async_mode exclude each "
+			"other");
 	if (!p->async_mode && set &&
 	    (propset_get(set, "max_inflight") || propset_get(set, "max_pending")))
 		return axr_error_set(context, AXR_ERROR_INVALID_CONFIGURATION, NULL,
@@ -70,10 +72,10 @@ static axrResult check_properties(struct axrContext *context, const struct props
 static axrResult read_properties(struct axrContext *context, const struct axrProperties *given,
 				 struct instance_properties *ret_p)
 {
-	struct instance_properties p = { .elf_in_ddr = true, .max_inflight = 1, .max_pending = 3 };
+	struct instance_properties p = {.elf_in_ddr = true, .max_inflight = 1, .max_pending = 3};
 	const struct propset *set = given ? &given->set : NULL;
 	const char *unknown = propset_unknown(set, specs, SPECS_NR);
-	struct reason why = { 0 };
+	struct reason why = {0};
 	axrResult result;
 
 	if (unknown)
@@ -164,11 +166,10 @@ static int instance_load(struct axrModelInstance *instance, const struct instanc
 		return r;
 	r = io_init(&instance->io, connection->card->dev, &connection->ddr, module,
 		    p->double_buffer ? DOUBLE_SLOTS : 1, why);
-	/* The slots bound a double-buffered queue; its worker may be a moment behind in counting. */
-	if (!r && p->double_buffer)
-		r = worker_start(&instance->worker, DOUBLE_SLOTS + 1);
-	else if (!r && p->async_mode)
-		r = worker_start(&instance->worker, p->max_inflight + p->max_pending);
+	if (!r && (p->double_buffer || p->async_mode))
+		r = worker_start(&instance->worker, p->double_buffer
+							    ? DOUBLE_SLOTS
+							    : p->max_inflight + p->max_pending);
 	if (r)
 		return reason_add(why, r, "[ERROR][load]: Failed to allocate memory for tensors.");
 	times->total_ns = axr_now_ns() - start;
@@ -191,7 +192,7 @@ static void instance_stop(struct axrObject *object)
 static void unload(struct axrModelInstance *instance)
 {
 	struct fw_client *fw = &instance->connection->card->fw;
-	struct reason why = { 0 };
+	struct reason why = {0};
 
 	if (instance->module && !atomic_load(&fw->gone) &&
 	    fw_client_unload(fw, instance->lead, instance->module, UNLOAD_TIMEOUT_MS, &why))
@@ -249,9 +250,9 @@ axrModelInstance *axr_load_model_instance(axrConnection *connection, axrModel *m
 					  axrProperties *properties)
 {
 	struct axrContext *context;
-	struct instance_properties p = { 0 };
+	struct instance_properties p = {0};
 	struct axrModelInstance *instance;
-	struct reason why = { 0 };
+	struct reason why = {0};
 	int r;
 
 	axr_error_clear();
@@ -277,8 +278,8 @@ axrModelInstance *axr_load_model_instance(axrConnection *connection, axrModel *m
 	return NULL;
 }
 
-axrResult tethys_instance_stats(axrModelInstance *instance,
-				struct tethys_instance_stats *ret_stats, size_t bytes)
+axrResult tethys_instance_stats(axrModelInstance *instance, struct tethys_instance_stats *ret_stats,
+				size_t bytes)
 {
 	struct tethys_instance_stats stats;
 

@@ -39,7 +39,8 @@ static void count_run(struct axrModelInstance *instance, const struct run_times 
 	pthread_mutex_lock(&instance->stats_lock);
 	stats->runs++;
 	stats->device_ns = times->device_ns;
-	stats->input_ns = times->written - times->start;
+	if (times->in.transfers) /* else counted when they were queued */
+		stats->input_ns = times->written - times->start;
 	stats->command_ns = times->executed - times->written;
 	stats->output_ns = now - times->executed;
 	stats->bytes_to_card += times->in.bytes;
@@ -81,7 +82,7 @@ static int execute(struct axrModelInstance *instance, unsigned int slot, struct 
 static int run_once(struct axrModelInstance *instance, const axrArgument *inputs,
 		    const axrArgument *outputs, struct reason *why)
 {
-	struct run_times times = { 0 };
+	struct run_times times = {0};
 	int r;
 
 	if (atomic_load(&instance->cancel))
@@ -93,7 +94,8 @@ static int run_once(struct axrModelInstance *instance, const axrArgument *inputs
 		return r;
 	r = io_read(&instance->io, 0, outputs, &times.out, why);
 	if (r)
-		return reason_add(why, r, "[ERROR][run]: Failed to read outputs from device memory.");
+		return reason_add(why, r,
+				  "[ERROR][run]: Failed to read outputs from device memory.");
 	count_run(instance, &times);
 	return 0;
 }
@@ -139,7 +141,7 @@ static axrResult check_run(struct axrModelInstance *instance, const axrArgument 
 			   size_t n_inputs, const axrArgument *outputs, size_t n_outputs)
 {
 	const struct module *module;
-	struct reason why = { 0 };
+	struct reason why = {0};
 	int r;
 
 	if (!object_as(&object_instance, instance))
@@ -149,8 +151,8 @@ static axrResult check_run(struct axrModelInstance *instance, const axrArgument 
 	if (!r)
 		r = check_side(outputs, n_outputs, module->tensors + module->inputs,
 			       module->outputs, "output", &why);
-	return r ? axr_error_set(instance->base.context, axr_result_of(r), &why, NULL) :
-		   AXR_SUCCESS;
+	return r ? axr_error_set(instance->base.context, axr_result_of(r), &why, NULL)
+		 : AXR_SUCCESS;
 }
 
 /* --- double buffering --- */
@@ -164,24 +166,32 @@ static int execute_and_fetch(struct axrModelInstance *instance, unsigned int slo
 		return r;
 	r = io_fetch(&instance->io, slot, &times->out, why);
 	if (r)
-		return reason_add(why, r, "[ERROR][run]: Failed to read outputs from device memory.");
+		return reason_add(why, r,
+				  "[ERROR][run]: Failed to read outputs from device memory.");
 	return 0;
 }
 
-static void double_job(struct worker_job *job, bool stopping)
+static void double_work(struct worker_job *job, bool stopping)
 {
 	struct double_run *run = (struct double_run *)job;
 	struct axrModelInstance *instance = run->instance;
-	struct run_times times = { 0 };
-	int err = -ECANCELED;
+	struct run_times times = {0};
 
 	times.start = times.written = axr_now_ns();
-	if (!stopping)
-		err = execute_and_fetch(instance, run->slot, &times, &run->why);
-	if (!err)
+	if (stopping)
+		run->err = reason_add(&run->why, -ECANCELED, "the instance is being destroyed");
+	else
+		run->err = execute_and_fetch(instance, run->slot, &times, &run->why);
+	if (!run->err)
 		count_run(instance, &times);
+}
+
+static void double_finished(struct worker_job *job)
+{
+	struct double_run *run = (struct double_run *)job;
+	struct axrModelInstance *instance = run->instance;
+
 	pthread_mutex_lock(&instance->done_lock);
-	run->err = err;
 	run->done = true;
 	pthread_cond_broadcast(&instance->done);
 	pthread_mutex_unlock(&instance->done_lock);
@@ -192,7 +202,8 @@ void instance_runs_init(struct axrModelInstance *instance)
 	unsigned int i;
 
 	for (i = 0; i < DOUBLE_SLOTS; i++) {
-		instance->runs[i].job.run = double_job;
+		instance->runs[i].job.work = double_work;
+		instance->runs[i].job.finished = double_finished;
 		instance->runs[i].instance = instance;
 		instance->runs[i].slot = i;
 		instance->runs[i].done = true;
@@ -218,32 +229,49 @@ static void zero_outputs(const struct axrModelInstance *instance, const axrArgum
 		memset(outputs[i].ptr, 0, le64toh(module->tensors[module->inputs + i].bytes));
 }
 
-static int run_double(struct axrModelInstance *instance, const axrArgument *inputs,
-		      const axrArgument *outputs, struct reason *why)
+static void count_input(struct axrModelInstance *instance, const struct run_times *times)
+{
+	pthread_mutex_lock(&instance->stats_lock);
+	instance->stats.input_ns = times->written - times->start;
+	instance->stats.bytes_to_card += times->in.bytes;
+	instance->stats.transfers += times->in.transfers;
+	pthread_mutex_unlock(&instance->stats_lock);
+}
+
+/* On failure the call did not happen: the delay stays as it is. */
+static int double_queue(struct axrModelInstance *instance, const axrArgument *inputs,
+			struct reason *why)
 {
 	struct double_run *run = &instance->runs[instance->calls % DOUBLE_SLOTS];
-	struct run_times times = { 0 };
+	struct run_times times = {0};
 	int r;
 
 	if (atomic_load(&instance->cancel))
 		return reason_add(why, -ECANCELED, "the instance is being destroyed");
 	r = write_inputs(instance, run->slot, inputs, &times, why);
-	if (r) /* the call did not happen: the delay stays as it is */
+	if (r)
 		return r;
-	pthread_mutex_lock(&instance->stats_lock);
-	instance->stats.input_ns = times.written - times.start;
-	instance->stats.bytes_to_card += times.in.bytes;
-	instance->stats.transfers += times.in.transfers;
-	pthread_mutex_unlock(&instance->stats_lock);
+	count_input(instance, &times);
 	run->done = false;
-	run->err = 0;
 	run->why.text[0] = 0;
 	r = worker_push(&instance->worker, &run->job);
 	if (r) {
 		run->done = true;
 		return reason_add(why, r, "the instance is being destroyed");
 	}
-	if (instance->calls++ < DOUBLE_DELAY) {
+	instance->calls++;
+	return 0;
+}
+
+static int run_double(struct axrModelInstance *instance, const axrArgument *inputs,
+		      const axrArgument *outputs, struct reason *why)
+{
+	struct double_run *run;
+	int r = double_queue(instance, inputs, why);
+
+	if (r)
+		return r;
+	if (instance->calls <= DOUBLE_DELAY) {
 		zero_outputs(instance, outputs);
 		return 0;
 	}
@@ -257,7 +285,7 @@ static int run_double(struct axrModelInstance *instance, const axrArgument *inpu
 static axrResult locked_run(struct axrModelInstance *instance, const axrArgument *inputs,
 			    const axrArgument *outputs)
 {
-	struct reason why = { 0 };
+	struct reason why = {0};
 	int r;
 
 	pthread_mutex_lock(&instance->lock);
@@ -266,8 +294,8 @@ static axrResult locked_run(struct axrModelInstance *instance, const axrArgument
 	else
 		r = run_once(instance, inputs, outputs, &why);
 	pthread_mutex_unlock(&instance->lock);
-	return r ? axr_error_set(instance->base.context, instance_result(r), &why, NULL) :
-		   AXR_SUCCESS;
+	return r ? axr_error_set(instance->base.context, instance_result(r), &why, NULL)
+		 : AXR_SUCCESS;
 }
 
 axrResult axr_run_model_instance(axrModelInstance *instance, axrArgument *inputs, size_t n_inputs,
@@ -277,7 +305,13 @@ axrResult axr_run_model_instance(axrModelInstance *instance, axrArgument *inputs
 
 	axr_error_clear();
 	result = check_run(instance, inputs, n_inputs, outputs, n_outputs);
-	return result ? result : locked_run(instance, inputs, outputs);
+	if (result)
+		return result;
+	object_get(
+		&instance->base); /* another thread may destroy it meanwhile, which ends the run */
+	result = locked_run(instance, inputs, outputs);
+	object_put(&instance->base);
+	return result;
 }
 
 /* --- queued runs --- */
@@ -287,25 +321,29 @@ struct async_run {
 	struct axrModelInstance *instance;
 	axr_async_fn done;
 	void *arg;
+	axrResult result;
 	axrArgument *outputs; /* in @arguments */
 	axrArgument arguments[];
 };
 
-static void async_job(struct worker_job *job, bool stopping)
+static void async_work(struct worker_job *job, bool stopping)
 {
 	struct async_run *run = (struct async_run *)job;
-	axr_async_fn done = run->done;
-	void *arg = run->arg;
-	axrResult result;
 
 	axr_error_clear();
 	if (stopping)
-		result = axr_error_set(run->instance->base.context, AXR_ERROR_RUNTIME_ERROR, NULL,
-				       "cancelled: the instance is being destroyed");
+		run->result = axr_error_set(run->instance->base.context, AXR_ERROR_RUNTIME_ERROR,
+					    NULL, "cancelled: the instance is being destroyed");
 	else
-		result = locked_run(run->instance, run->arguments, run->outputs);
+		run->result = locked_run(run->instance, run->arguments, run->outputs);
+}
+
+static void async_finished(struct worker_job *job)
+{
+	struct async_run *run = (struct async_run *)job;
+
+	run->done(run->arg, run->result);
 	free(run);
-	done(arg, result);
 }
 
 static struct async_run *async_create(struct axrModelInstance *instance, const axrArgument *inputs,
@@ -316,7 +354,7 @@ static struct async_run *async_create(struct axrModelInstance *instance, const a
 	run = malloc(sizeof(*run) + (n_inputs + n_outputs) * sizeof(*inputs));
 	if (!run)
 		return NULL;
-	run->job = (struct worker_job){ .run = async_job };
+	run->job = (struct worker_job){.work = async_work, .finished = async_finished};
 	run->instance = instance;
 	run->outputs = run->arguments + n_inputs;
 	memcpy(run->arguments, inputs, n_inputs * sizeof(*inputs));
@@ -339,7 +377,8 @@ axrResult axr_run_async_model_instance(axrModelInstance *instance, axrArgument *
 		return result;
 	context = instance->base.context;
 	if (!done)
-		return axr_error_set(context, AXR_ERROR_INVALID_ARGUMENT, NULL, "no callback given");
+		return axr_error_set(context, AXR_ERROR_INVALID_ARGUMENT, NULL,
+				     "no callback given");
 	if (!instance->async_mode)
 		return axr_error_set(context, AXR_ERROR_INVALID_CONFIGURATION, NULL,
 				     "load the instance with async_mode=1 for this");

@@ -43,8 +43,8 @@ struct axrModel {
 	struct propset properties;
 };
 
-extern const struct object_kind object_context, object_properties, object_connection,
-	object_model, object_instance;
+extern const struct object_kind object_context, object_properties, object_connection, object_model,
+	object_instance;
 
 /* --- error.c: the last error of this thread --- */
 void axr_error_clear(void);

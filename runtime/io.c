@@ -24,7 +24,7 @@ static void side_add(struct io_side *side, const struct metis_module_tensor *tab
 		bytes = le64toh(table[i].bytes);
 		if ((bytes >= IO_DIRECT_BYTES) != large)
 			continue;
-		side->tensors[side->count++] = (struct io_tensor){ i, side->end, bytes, large };
+		side->tensors[side->count++] = (struct io_tensor){i, side->end, bytes, large};
 		side->end += align_up(bytes);
 	}
 }
@@ -114,7 +114,7 @@ static int move_direct(struct io *io, enum axdev_dir dir, unsigned int slot,
 		       const struct io_tensor *tensor, void *ptr, struct io_counts *counts,
 		       struct reason *why)
 {
-	struct reason inner = { 0 };
+	struct reason inner = {0};
 	int r;
 
 	if (!tensor->large || atomic_load_explicit(&io->staged, memory_order_relaxed))

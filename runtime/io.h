@@ -66,8 +66,8 @@ void io_deinit(struct io *io, bool forget);
 int io_write(struct io *io, unsigned int slot, const axrArgument *inputs, struct io_counts *counts,
 	     struct reason *why);
 /* Outputs from the card to the application. */
-int io_read(struct io *io, unsigned int slot, const axrArgument *outputs,
-	    struct io_counts *counts, struct reason *why);
+int io_read(struct io *io, unsigned int slot, const axrArgument *outputs, struct io_counts *counts,
+	    struct reason *why);
 /* The same in two steps: from the card into the slot's buffer, and from there. */
 int io_fetch(struct io *io, unsigned int slot, struct io_counts *counts, struct reason *why);
 void io_copy_out(const struct io *io, unsigned int slot, const axrArgument *outputs);

@@ -47,7 +47,7 @@ static int model_fill(struct module *module, struct propset *properties, const c
 
 axrModel *axr_load_model(axrContext *context, const char *path)
 {
-	struct reason why = { 0 };
+	struct reason why = {0};
 	struct axrModel *model;
 	int r;
 
@@ -71,7 +71,8 @@ axrModel *axr_load_model(axrContext *context, const char *path)
 		return model;
 	}
 	axr_destroy(&model->base);
-	axr_error_set(context, result_of_load(r), &why, "[ERROR][axr_load_model]: Failed to load model.");
+	axr_error_set(context, result_of_load(r), &why,
+		      "[ERROR][axr_load_model]: Failed to load model.");
 	return NULL;
 }
 
@@ -105,7 +106,7 @@ static size_t type_of(uint32_t dtype)
 /* A scalar becomes one dimension of 1: ndims 0 means that there is no such tensor. */
 static axrTensorInfo tensor_info(const struct metis_module_tensor *tensor)
 {
-	axrTensorInfo info = { .ndims = 1, .dims = { 1 }, .scale = 1.0 };
+	axrTensorInfo info = {.ndims = 1, .dims = {1}, .scale = 1.0};
 	uint32_t ndims = le32toh(tensor->ndims), i;
 
 	if (ndims)
@@ -120,7 +121,7 @@ static axrTensorInfo tensor_info(const struct metis_module_tensor *tensor)
 
 static axrTensorInfo model_tensor(struct axrModel *model, size_t n, bool input)
 {
-	const axrTensorInfo none = { .scale = 1.0 };
+	const axrTensorInfo none = {.scale = 1.0};
 	size_t count;
 
 	axr_error_clear();
@@ -196,8 +197,8 @@ static int module_whole(const struct module *module, void **ret_data, size_t *re
 
 axrResult tethys_module_build(const char *path, void **ret_data, size_t *ret_bytes)
 {
-	struct propset properties = { 0 };
-	struct reason why = { 0 };
+	struct propset properties = {0};
+	struct reason why = {0};
 	struct module *module;
 	int r = -ENOMEM;
 

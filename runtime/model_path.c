@@ -107,8 +107,8 @@ static bool stays_inside(const char *path)
 	return true;
 }
 
-static int properties_read(struct json_object *tethys, const char *path,
-			   struct propset *properties, struct reason *why)
+static int properties_read(struct json_object *tethys, const char *path, struct propset *properties,
+			   struct reason *why)
 {
 	struct json_object *json;
 	const char *text;
@@ -238,7 +238,8 @@ int model_path_resolve(const char *path, char **ret_onnx, struct propset *proper
 				  path);
 	if (!ends_with(path, ".onnx"))
 		return reason_add(why, -EINVAL,
-				  "%s: not a model: use an .onnx, a model.json or its folder", path);
+				  "%s: not a model: use an .onnx, a model.json or its folder",
+				  path);
 	*ret_onnx = strdup(path);
 	return *ret_onnx ? 0 : reason_add(why, -ENOMEM, "out of memory");
 }

@@ -78,8 +78,8 @@ static void tensor_to_le(struct metis_module_tensor *tensor)
 }
 
 /* Header and table into module->prefix, all but the checksum. */
-static void prefix_fill(struct module *module, const struct onnx_info *info,
-			uint64_t payload_bytes, const char *path)
+static void prefix_fill(struct module *module, const struct onnx_info *info, uint64_t payload_bytes,
+			const char *path)
 {
 	struct metis_module *header = (struct metis_module *)module->prefix;
 	struct metis_module_tensor *table = (struct metis_module_tensor *)(header + 1);
@@ -136,7 +136,7 @@ static int checksum_fill(struct module *module, struct reason *why)
 
 int module_open(struct module *module, const char *path, struct reason *why)
 {
-	struct onnx_source source = { .ctx = &module->fd, .read = source_read };
+	struct onnx_source source = {.ctx = &module->fd, .read = source_read};
 	struct onnx_info *info = malloc(sizeof(*info));
 	uint64_t start = axr_now_ns();
 	int r;

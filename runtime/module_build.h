@@ -17,13 +17,12 @@
 
 #include "common/reason.h"
 
-#define MODULE_PREFIX_MAX                                  \
-	(sizeof(struct metis_module) +                     \
-	 METIS_FW_TENSORS_MAX * sizeof(struct metis_module_tensor))
+#define MODULE_PREFIX_MAX \
+	(sizeof(struct metis_module) + METIS_FW_TENSORS_MAX * sizeof(struct metis_module_tensor))
 
 struct module {
-	int fd; /* the payload's file */
-	uint64_t bytes; /* of the whole module */
+	int fd;		     /* the payload's file */
+	uint64_t bytes;	     /* of the whole module */
 	size_t prefix_bytes; /* header, table, padding: payload_offset */
 	unsigned char prefix[MODULE_PREFIX_MAX] __attribute__((aligned(8)));
 	unsigned int inputs;

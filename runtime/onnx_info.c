@@ -241,8 +241,8 @@ static int room_for_one(struct scan *scan, void **items, size_t count, size_t *r
 
 static int spans_add(struct scan *scan, struct spans *spans, struct span span, const char *what)
 {
-	int r = room_for_one(scan, (void **)&spans->items, spans->count, &spans->room,
-			     sizeof(span), INPUTS_MAX, what);
+	int r = room_for_one(scan, (void **)&spans->items, spans->count, &spans->room, sizeof(span),
+			     INPUTS_MAX, what);
 
 	if (!r)
 		spans->items[spans->count++] = span;
@@ -251,7 +251,7 @@ static int spans_add(struct scan *scan, struct spans *spans, struct span span, c
 
 static int scan_initializer(struct scan *scan, struct span in)
 {
-	struct span name = { 0, 0 };
+	struct span name = {0, 0};
 	struct field field;
 	uint64_t hash = 0;
 	char text[64];
@@ -266,8 +266,8 @@ static int scan_initializer(struct scan *scan, struct span in)
 	}
 	if (!r && external) {
 		r = scan_text(scan, name, text, sizeof(text));
-		return r ? r :
-			   reason_add(scan->why, -ENOTSUP,
+		return r ? r
+			 : reason_add(scan->why, -ENOTSUP,
 				      "the weights \"%s\" are in another file: save the model with "
 				      "all weights inside",
 				      text);
@@ -321,7 +321,7 @@ static int scan_graph(struct scan *scan, struct span in)
 
 static int scan_model(struct scan *scan)
 {
-	struct span in = { 0, scan->source->bytes };
+	struct span in = {0, scan->source->bytes};
 	struct field field;
 	int r;
 
@@ -369,7 +369,7 @@ static int dim_unknown(struct scan *scan, const struct value *value, unsigned in
 static int scan_dim(struct scan *scan, struct span in, const struct value *value)
 {
 	struct metis_module_tensor *tensor = value->tensor;
-	struct span param = { 0, 0 };
+	struct span param = {0, 0};
 	struct field field;
 	int64_t dim = 0;
 	uint64_t bytes;
@@ -388,8 +388,7 @@ static int scan_dim(struct scan *scan, struct span in, const struct value *value
 				  value->role, value->text, METIS_MODULE_DIMS_MAX);
 	if (dim <= 0)
 		return dim_unknown(scan, value, tensor->ndims, param);
-	if (__builtin_mul_overflow(tensor->bytes, (uint64_t)dim, &bytes) ||
-	    bytes > METIS_DDR_BYTES)
+	if (__builtin_mul_overflow(tensor->bytes, (uint64_t)dim, &bytes) || bytes > METIS_DDR_BYTES)
 		return reason_add(scan->why, -ENOTSUP, "%s \"%s\" is larger than the card's memory",
 				  value->role, value->text);
 	tensor->bytes = bytes;
@@ -414,7 +413,7 @@ static int scan_shape(struct scan *scan, struct span in, const struct value *val
 
 static int scan_tensor_type(struct scan *scan, struct span in, const struct value *value)
 {
-	struct span shape = { 0, 0 };
+	struct span shape = {0, 0};
 	bool shaped = false;
 	struct field field;
 	uint64_t dtype = 0;
@@ -433,19 +432,21 @@ static int scan_tensor_type(struct scan *scan, struct span in, const struct valu
 	value->tensor->dtype = (uint32_t)dtype;
 	value->tensor->bytes = dtype >> 32 ? 0 : metis_dtype_bytes((uint32_t)dtype);
 	if (!value->tensor->bytes)
-		return reason_add(scan->why, -ENOTSUP,
-				  "%s \"%s\" has elements of type %llu, which the card does not know",
-				  value->role, value->text, (unsigned long long)dtype);
+		return reason_add(
+			scan->why, -ENOTSUP,
+			"%s \"%s\" has elements of type %llu, which the card does not know",
+			value->role, value->text, (unsigned long long)dtype);
 	if (!shaped)
-		return reason_add(scan->why, -ENOTSUP,
-				  "%s \"%s\" has no shape: run the model through onnx.shape_inference",
-				  value->role, value->text);
+		return reason_add(
+			scan->why, -ENOTSUP,
+			"%s \"%s\" has no shape: run the model through onnx.shape_inference",
+			value->role, value->text);
 	return scan_shape(scan, shape, value);
 }
 
 static int scan_type(struct scan *scan, struct span in, const struct value *value)
 {
-	struct span tensor = { 0, 0 };
+	struct span tensor = {0, 0};
 	bool seen = false;
 	struct field field;
 	int r;
@@ -474,8 +475,9 @@ static int scan_value_name(struct scan *scan, struct span name, struct value *va
 	if (!len)
 		return reason_add(scan->why, -EINVAL, "an %s has no name", value->role);
 	if (len >= METIS_MODULE_NAME_BYTES)
-		return reason_add(scan->why, -ENOTSUP, "the name of %s \"%s...\" is longer than %u bytes",
-				  value->role, value->text, METIS_MODULE_NAME_BYTES - 1);
+		return reason_add(scan->why, -ENOTSUP,
+				  "the name of %s \"%s...\" is longer than %u bytes", value->role,
+				  value->text, METIS_MODULE_NAME_BYTES - 1);
 	r = scan_bytes(scan, name, value->tensor->name, (size_t)len);
 	if (!r && strnlen(value->tensor->name, (size_t)len) != len)
 		return reason_add(scan->why, -EINVAL, "the name of %s \"%s\" has a NUL in it",
@@ -487,8 +489,8 @@ static int scan_value_name(struct scan *scan, struct span name, struct value *va
 static int scan_value(struct scan *scan, struct span in, const char *role,
 		      struct metis_module_tensor *tensor)
 {
-	struct value value = { .role = role, .tensor = tensor };
-	struct span name = { 0, 0 }, type = { 0, 0 };
+	struct value value = {.role = role, .tensor = tensor};
+	struct span name = {0, 0}, type = {0, 0};
 	struct field field;
 	int r;
 
@@ -516,7 +518,7 @@ static int compare_hashes(const void *a, const void *b)
 /* Old exporters list the initializers among the inputs. Return: 1 it is one; 0; negative errno. */
 static int scan_is_initializer(struct scan *scan, struct span in)
 {
-	struct span name = { 0, 0 };
+	struct span name = {0, 0};
 	struct field field;
 	uint64_t hash;
 	int r;

@@ -32,7 +32,7 @@ struct onnx_info {
  * onnx_info_read() - what goes in and out of a model
  * @ret_info: initializers are not counted as inputs
  *
- * Every length is checked against the message it lies in. Nothing is allocated that grows faster than the file.
+ * Every length is checked against the message it lies in; what is allocated has fixed limits.
  *
  * Return: 0; -EINVAL no ONNX model, or damaged; -ENOTSUP names a tensor whose shape is not fixed
  * or whose type a module can't hold, or weights outside the file; -ENOMEM; what @source->read

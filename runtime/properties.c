@@ -40,7 +40,7 @@ static int propset_append(struct propset *set, const char *key, char *value)
 		return -ENOMEM;
 	}
 	set->items = items;
-	items[set->count++] = (struct property){ copy, value };
+	items[set->count++] = (struct property){copy, value};
 	return 0;
 }
 
@@ -173,8 +173,8 @@ static int prop_fill(const struct prop_spec *spec, const char *text, void *field
 	return -EINVAL;
 }
 
-int propset_fill(const struct propset *set, const struct prop_spec *specs, size_t count,
-		 void *into, struct reason *why)
+int propset_fill(const struct propset *set, const struct prop_spec *specs, size_t count, void *into,
+		 struct reason *why)
 {
 	const char *text;
 	size_t i;

@@ -58,8 +58,8 @@ struct prop_spec {
  *
  * Return: 0; -EINVAL a value is not what its name takes.
  */
-int propset_fill(const struct propset *set, const struct prop_spec *specs, size_t count,
-		 void *into, struct reason *why);
+int propset_fill(const struct propset *set, const struct prop_spec *specs, size_t count, void *into,
+		 struct reason *why);
 /* First name in the set that @specs does not have; NULL: none. */
 const char *propset_unknown(const struct propset *set, const struct prop_spec *specs, size_t count);
 

@@ -20,14 +20,14 @@ struct connect_properties {
 
 #define AT(field) offsetof(struct connect_properties, field)
 static const struct prop_spec specs[] = {
-	{ "device_firmware_check", PROP_BOOL, AT(device_firmware_check), 0, 0 },
-	{ "tethys.engine", PROP_TEXT, AT(engine), 0, 0 },
-	{ "tethys.personality", PROP_TEXT, AT(personality), 0, 0 },
-	{ "tethys.healing", PROP_BOOL, AT(healing), 0, 0 },
-	{ "tethys.dma_poll", PROP_BOOL, AT(dma_poll), 0, 0 },
-	{ "tethys.dma_timeout_ms", PROP_UINT, AT(dma_timeout_ms), 0, TIMEOUT_MS_MAX },
-	{ "tethys.timeout_ms", PROP_UINT, AT(timeout_ms), 1, TIMEOUT_MS_MAX },
-	{ "tethys.load_timeout_ms", PROP_UINT, AT(load_timeout_ms), 1, TIMEOUT_MS_MAX },
+	{"device_firmware_check", PROP_BOOL, AT(device_firmware_check), 0, 0},
+	{"tethys.engine", PROP_TEXT, AT(engine), 0, 0},
+	{"tethys.personality", PROP_TEXT, AT(personality), 0, 0},
+	{"tethys.healing", PROP_BOOL, AT(healing), 0, 0},
+	{"tethys.dma_poll", PROP_BOOL, AT(dma_poll), 0, 0},
+	{"tethys.dma_timeout_ms", PROP_UINT, AT(dma_timeout_ms), 0, TIMEOUT_MS_MAX},
+	{"tethys.timeout_ms", PROP_UINT, AT(timeout_ms), 1, TIMEOUT_MS_MAX},
+	{"tethys.load_timeout_ms", PROP_UINT, AT(load_timeout_ms), 1, TIMEOUT_MS_MAX},
 };
 
 /* An empty variable is as good as none. */
@@ -55,13 +55,14 @@ int settings_read(const struct propset *properties, struct settings *ret_setting
 	if (r)
 		return r;
 	*ret_settings = (struct settings){
-		.device = {
-			.engine = p.engine,
-			.personality = p.personality,
-			.dma_timeout_ms = p.dma_timeout_ms,
-			.dma_poll = p.dma_poll,
-			.no_healing = !p.healing,
-		},
+		.device =
+			{
+				.engine = p.engine,
+				.personality = p.personality,
+				.dma_timeout_ms = p.dma_timeout_ms,
+				.dma_poll = p.dma_poll,
+				.no_healing = !p.healing,
+			},
 		.timeout_ms = p.timeout_ms,
 		.load_timeout_ms = p.load_timeout_ms,
 	};

@@ -73,7 +73,7 @@ static void *upload_main(void *arg)
 int upload_module(struct axdev *dev, const struct module *module, uint64_t card_addr,
 		  struct reason *why)
 {
-	struct upload upload = { .dev = dev, .module = module, .card_addr = card_addr };
+	struct upload upload = {.dev = dev, .module = module, .card_addr = card_addr};
 	struct upload_worker workers[UPLOAD_WORKERS];
 	unsigned int i, started = 1;
 	int r = 0;

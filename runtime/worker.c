@@ -22,9 +22,12 @@ static void *worker_main(void *arg)
 			worker->last = &worker->first;
 		stopping = worker->stop;
 		pthread_mutex_unlock(&worker->lock);
-		job->run(job, stopping); /* the job may be gone after this */
+		job->work(job, stopping);
 		pthread_mutex_lock(&worker->lock);
 		worker->waiting--;
+		pthread_mutex_unlock(&worker->lock);
+		job->finished(job); /* may push it, or another, again */
+		pthread_mutex_lock(&worker->lock);
 	}
 	pthread_mutex_unlock(&worker->lock);
 	return NULL;

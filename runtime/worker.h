@@ -11,7 +11,9 @@
 struct worker_job {
 	struct worker_job *next;
 	/* @stopping: the worker is being stopped, the job is to end without doing its work. */
-	void (*run)(struct worker_job *job, bool stopping);
+	void (*work)(struct worker_job *job, bool stopping);
+	/* Its place in the queue is free again; the last the worker does with the job. */
+	void (*finished)(struct worker_job *job);
 };
 
 struct worker {
@@ -28,7 +30,7 @@ struct worker {
 
 /* @max: of jobs queued or running. Return: 0 or negative errno. */
 int worker_start(struct worker *worker, unsigned int max);
-/* Every job queued is run, with @stopping, and the thread ends. A zeroed worker is fine. */
+/* Every job still queued is ended, with @stopping, then the thread. A zeroed worker is fine. */
 void worker_stop(struct worker *worker);
 /* Return: 0; -EAGAIN the queue is full; -ECANCELED the worker is being stopped. */
 int worker_push(struct worker *worker, struct worker_job *job);

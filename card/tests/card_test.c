@@ -18,7 +18,10 @@ static void test_card_regions_have_their_sizes(void)
 	unsigned int region;
 
 	for (region = 0; region < 20; region++) {
-		uint64_t want = region == 0 ? 4096 : region == 2 ? 32 << 20 : region == 7 ? 4096 : 0;
+		uint64_t want = region == 0   ? 4096
+				: region == 2 ? 32 << 20
+				: region == 7 ? 4096
+					      : 0;
 
 		EXPECT_EQ(card_region_size(region), want);
 	}
@@ -31,21 +34,35 @@ static void test_card_access_outside_a_region_is_refused(void)
 		uint64_t offset;
 		size_t len;
 	} bad[] = {
-		{0, 4096, 4}, {0, 4093, 4}, {0, 0, 4097}, {0, UINT64_MAX, 4}, {0, 0, 0},
-		{1, 0, 4}, {2, 32 << 20, 1}, {2, (32 << 20) - 4, 8}, {2, UINT64_MAX - 3, 4},
-		{2, 8, SIZE_MAX}, {2, 8, SIZE_MAX - 7}, {3, 0, 1}, {6, 0, 4}, {7, 4095, 2},
-		{7, 4096, 1}, {8, 0, 1}, {UINT32_MAX, 0, 1},
+		{0, 4096, 4},
+		{0, 4093, 4},
+		{0, 0, 4097},
+		{0, UINT64_MAX, 4},
+		{0, 0, 0},
+		{1, 0, 4},
+		{2, 32 << 20, 1},
+		{2, (32 << 20) - 4, 8},
+		{2, UINT64_MAX - 3, 4},
+		{2, 8, SIZE_MAX},
+		{2, 8, SIZE_MAX - 7},
+		{3, 0, 1},
+		{6, 0, 4},
+		{7, 4095, 2},
+		{7, 4096, 1},
+		{8, 0, 1},
+		{UINT32_MAX, 0, 1},
 	};
 	uint8_t buf[8] = {0};
 	size_t i;
 
 	ASSERT(host_up(&host, NULL));
 	for (i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
-		EXPECT_EQ(card_region_read(host.card, bad[i].region, bad[i].offset, buf, bad[i].len),
-			  -EINVAL);
-		EXPECT_EQ(card_region_write(host.card, bad[i].region, bad[i].offset, buf,
-					    bad[i].len),
-			  -EINVAL);
+		EXPECT_EQ(
+			card_region_read(host.card, bad[i].region, bad[i].offset, buf, bad[i].len),
+			-EINVAL);
+		EXPECT_EQ(
+			card_region_write(host.card, bad[i].region, bad[i].offset, buf, bad[i].len),
+			-EINVAL);
 	}
 	host_down(&host);
 }
@@ -86,7 +103,8 @@ static void test_card_l2_takes_every_width(void)
 			memset(host_l2(&host) + at, 0, 64);
 			for (i = 0; i < len; i++)
 				pattern[i] = 1 + len * 16 + shift + i;
-			EXPECT_EQ(card_region_write(host.card, L2_REGION, at + shift, pattern, len), 0);
+			EXPECT_EQ(card_region_write(host.card, L2_REGION, at + shift, pattern, len),
+				  0);
 			EXPECT(!memcmp(host_l2(&host) + at + shift, pattern, len));
 			EXPECT_EQ(host_l2(&host)[at + shift + len], 0);
 			EXPECT_EQ(card_region_read(host.card, L2_REGION, at + shift, buf, len), 0);
@@ -140,8 +158,8 @@ static void test_card_msi_number_is_reduced_to_the_vectors_given(void)
 	static const struct {
 		unsigned int code, number, vector;
 	} cases[] = {
-		{5, 0, 0}, {5, 31, 31}, {5, 8, 8}, {0, 8, 0}, {0, 31, 0},
-		{1, 9, 1}, {2, 11, 3}, {3, 8, 0}, {3, 12, 4}, {4, 24, 8},
+		{5, 0, 0}, {5, 31, 31}, {5, 8, 8}, {0, 8, 0},  {0, 31, 0},
+		{1, 9, 1}, {2, 11, 3},	{3, 8, 0}, {3, 12, 4}, {4, 24, 8},
 	};
 	size_t i;
 
@@ -229,9 +247,10 @@ static void test_card_dma_into_the_interrupt_window_is_refused(void)
 		size_t len;
 		int ret;
 	} cases[] = {
-		{0xfee00000, 4, -EPERM}, {0xfeefffff, 1, -EPERM}, {0xfedfffff, 2, -EPERM},
-		{0xfee00000 - 4096, 8192, -EPERM}, {0xfd000000, 64 << 20, -EPERM},
-		{0xfedfffff, 1, -EFAULT}, {0xfef00000, 4, -EFAULT}, /* no memory there, but let through */
+		{0xfee00000, 4, -EPERM},	{0xfeefffff, 1, -EPERM},
+		{0xfedfffff, 2, -EPERM},	{0xfee00000 - 4096, 8192, -EPERM},
+		{0xfd000000, 64 << 20, -EPERM}, {0xfedfffff, 1, -EFAULT},
+		{0xfef00000, 4, -EFAULT}, /* no memory there, but let through */
 	};
 	size_t i;
 
@@ -366,13 +385,14 @@ static void test_card_detach_leaves_nothing_of_the_last_user(void)
 	host_down(&host);
 }
 
-static void start_256_mib_everywhere(void)
+/* On @channels each way. */
+static void start_256_mib(unsigned int channels)
 {
 	unsigned int i;
 
 	host.window = 1ull << 32;
 	host.delay_us = 2000;
-	for (i = 0; i < 4; i++) {
+	for (i = 0; i < channels; i++) {
 		host_start_single(&host, false, i, METIS_EDMA_RIE, 256 << 20, HOST_BASE,
 				  DDR + ((uint64_t)i << 28));
 		host_start_single(&host, true, i, METIS_EDMA_RIE, 256 << 20, HOST_BASE,
@@ -382,24 +402,34 @@ static void start_256_mib_everywhere(void)
 
 static void test_card_detach_in_mid_dma_is_quick(void)
 {
-	uint64_t began, took, moved;
-	uint32_t calls;
+	uint64_t began, took;
 
 	ASSERT(host_up(&host, NULL));
-	start_256_mib_everywhere();
+	start_256_mib(1);
 	ASSERT(host_wait(host_calls_are, &host, 12));
 	began = host_now_ms();
 	card_detach(host.card);
 	took = host_now_ms() - began;
 	printf("# detached within %u ms\n", (unsigned int)took);
 	EXPECT(took < 100);
+	EXPECT(host_stats(&host).dma_read_bytes < 256 << 20);
+	host_down(&host);
+}
+
+static void test_card_detach_leaves_nobody_in_the_bus(void)
+{
+	uint32_t calls;
+
+	ASSERT(host_up(&host, NULL));
+	start_256_mib(4);
+	ASSERT(host_wait(host_calls_are, &host, 12));
+	card_detach(host.card);
 	EXPECT_EQ(host.inside, 0);
 	calls = host.calls;
-	moved = host_stats(&host).dma_read_bytes + host_stats(&host).dma_write_bytes;
-	EXPECT(moved < 1ull << 30);
 	host_sleep_us(20000);
 	EXPECT_EQ(host.calls, calls);
 	EXPECT_EQ(host.msi_total, 0);
+	EXPECT(card_idle(host.card));
 	host_down(&host);
 }
 
@@ -473,22 +503,28 @@ static void reset_by_kind(enum card_reset kind)
 static void test_card_reset_keeps_what_the_personality_says(void)
 {
 	static const struct survival cases[] = {
-		{"1.3.2", -1, CARD_RESET_FLR, false}, {"1.3.2", -1, CARD_RESET_BUS, false},
-		{"1.6.0", -1, CARD_RESET_FLR, true},  {"1.6.0", -1, CARD_RESET_BUS, true},
-		{"1.8.0", -1, CARD_RESET_FLR, false}, {"1.8.0", -1, CARD_RESET_BUS, false},
+		{"1.3.2", -1, CARD_RESET_FLR, false},  {"1.3.2", -1, CARD_RESET_BUS, false},
+		{"1.6.0", -1, CARD_RESET_FLR, true},   {"1.6.0", -1, CARD_RESET_BUS, true},
+		{"1.8.0", -1, CARD_RESET_FLR, false},  {"1.8.0", -1, CARD_RESET_BUS, false},
 		{"1.6.0", -1, CARD_RESET_COLD, false}, {"1.6.0", 0, CARD_RESET_FLR, false},
-		{"1.3.2", 1, CARD_RESET_BUS, true},   {"1.8.0", 1, CARD_RESET_COLD, false},
+		{"1.3.2", 1, CARD_RESET_BUS, true},    {"1.8.0", 1, CARD_RESET_COLD, false},
 	};
 	static const uint32_t kept[] = {
-		METIS_EDMA_WR_DONE_IMWR_LO, METIS_EDMA_WR_CH23_IMWR_DATA, METIS_EDMA_RD_ABORT_IMWR_HI,
-		METIS_EDMA_RD_CH67_IMWR_DATA, METIS_EDMA_WR_ENGINE_EN, METIS_EDMA_RD_ENGINE_EN,
-		METIS_EDMA_RD_CH(3) + METIS_EDMA_CH_LLP_HI, METIS_EDMA_WR_CH(0) + METIS_EDMA_CH_LLP_LO,
+		METIS_EDMA_WR_DONE_IMWR_LO,
+		METIS_EDMA_WR_CH23_IMWR_DATA,
+		METIS_EDMA_RD_ABORT_IMWR_HI,
+		METIS_EDMA_RD_CH67_IMWR_DATA,
+		METIS_EDMA_WR_ENGINE_EN,
+		METIS_EDMA_RD_ENGINE_EN,
+		METIS_EDMA_RD_CH(3) + METIS_EDMA_CH_LLP_HI,
+		METIS_EDMA_WR_CH(0) + METIS_EDMA_CH_LLP_LO,
 	};
 	size_t i, k;
 
 	for (i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
 		const struct card_config config = {.personality = cases[i].personality,
-						   .engine = "null", .keep_imwr = cases[i].keep_imwr};
+						   .engine = "null",
+						   .keep_imwr = cases[i].keep_imwr};
 
 		ASSERT(host_up(&host, &config));
 		for (k = 0; k < sizeof(kept) / sizeof(kept[0]); k++)
@@ -625,6 +661,7 @@ int main(void)
 	RUN(test_card_without_bus_calls_nobody);
 	RUN(test_card_detach_leaves_nothing_of_the_last_user);
 	RUN(test_card_detach_in_mid_dma_is_quick);
+	RUN(test_card_detach_leaves_nobody_in_the_bus);
 	RUN(test_card_detach_waits_for_the_bus_function_in_progress);
 	RUN(test_card_attach_and_detach_race_with_users);
 	RUN(test_card_reset_keeps_what_the_personality_says);

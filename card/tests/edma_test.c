@@ -248,7 +248,8 @@ static void test_edma_tiny_and_misaligned_sizes_are_exact(void)
 	for (size = 1; size <= 17; size++) {
 		for (at = 0; at < 4; at++) {
 			memset(card_mem(DDR, 64), 0, 64);
-			host_start_single(&host, false, 0, 0, size, HOST_BASE + 7 + at, DDR + 1 + at);
+			host_start_single(&host, false, 0, 0, size, HOST_BASE + 7 + at,
+					  DDR + 1 + at);
 			EXPECT_EQ(host_finish(&host, false, 0), METIS_EDMA_CS_STOPPED);
 			EXPECT(!memcmp(card_mem(DDR + 1 + at, size), host.mem + 7 + at, size));
 			EXPECT_EQ(*card_mem(DDR + at, 1), 0);
@@ -604,8 +605,12 @@ static void test_edma_endless_list_can_be_stopped_and_reset(void)
 
 static void test_edma_bad_card_address_aborts(void)
 {
-	static const uint64_t bad[] = {0, METIS_L2_BASE - 1, METIS_L2_BASE + METIS_L2_BYTES - 4095,
-				       DDR + METIS_DDR_BYTES, UINT64_MAX, UINT64_MAX - 100};
+	static const uint64_t bad[] = {0,
+				       METIS_L2_BASE - 1,
+				       METIS_L2_BASE + METIS_L2_BYTES - 4095,
+				       DDR + METIS_DDR_BYTES,
+				       UINT64_MAX,
+				       UINT64_MAX - 100};
 	uint32_t i;
 
 	ASSERT(host_up(&host, NULL));
@@ -736,12 +741,14 @@ static void test_edma_survives_garbage_lists(void)
 
 		for (i = 0; i < METIS_EDMA_LIST_ELEMENTS * 24; i++) {
 			seed = seed * 1664525 + 1013904223;
-			host_l2(&host)[host_list(write, round % 4) - METIS_L2_BASE + i] = seed >> 24;
+			host_l2(&host)[host_list(write, round % 4) - METIS_L2_BASE + i] =
+				seed >> 24;
 		}
 		/* Half of them with addresses that are good. */
 		if (round % 4 < 2)
 			host_element(&host, host_list(write, round % 4), CB | (seed & 0xfffffff8),
-				     seed % 100000, write ? DDR : HOST_BASE, write ? HOST_BASE : DDR);
+				     seed % 100000, write ? DDR : HOST_BASE,
+				     write ? HOST_BASE : DDR);
 		host_start_list(&host, write, round % 4, host_list(write, round % 4));
 	}
 	for (i = 0; i < 4; i++) {
@@ -801,7 +808,8 @@ static void test_edma_imwr_to_memory_is_a_write_of_four_bytes(void)
 
 static void test_edma_dma_vm_firmware_raises_without_imwr(void)
 {
-	const struct card_config config = {.personality = "1.8.0", .engine = "null", .keep_imwr = -1};
+	const struct card_config config = {
+		.personality = "1.8.0", .engine = "null", .keep_imwr = -1};
 
 	ASSERT(host_up(&host, &config));
 	host_set64(&host, METIS_EDMA_WR_DONE_IMWR_LO, 0);
@@ -843,7 +851,8 @@ static void test_edma_eight_channels_run_at_once(void)
 		EXPECT_EQ(host.msi[4 + i], 1);
 		EXPECT_EQ(host.msi[8 + i], 1);
 		EXPECT(!memcmp(card_mem(DDR + i * size, size), host.mem + i * size, size));
-		EXPECT(!memcmp(card_mem(DDR + (8 + i) * size, size), host.mem + (8 + i) * size, size));
+		EXPECT(!memcmp(card_mem(DDR + (8 + i) * size, size), host.mem + (8 + i) * size,
+			       size));
 	}
 	host_down(&host);
 }
@@ -855,7 +864,8 @@ static void test_edma_many_starts_lose_no_interrupt(void)
 	ASSERT(host_up(&host, NULL));
 	for (round = 0; round < 2000; round++) {
 		for (i = 0; i < 4; i++)
-			host_start_single(&host, i % 2, i, RIE, 64 + round, HOST_BASE, DDR + (i << 20));
+			host_start_single(&host, i % 2, i, RIE, 64 + round, HOST_BASE,
+					  DDR + (i << 20));
 		if (!host_wait(host_msi_is, &host, 4 * (round + 1))) {
 			TAP_FAIL("interrupt lost in round %u", round);
 			break;

@@ -34,11 +34,11 @@ struct host {
 	uint64_t window;
 	_Atomic uint32_t msi[METIS_MSI_VECTORS];
 	_Atomic uint32_t msi_total;
-	_Atomic uint32_t calls;	    /* of the DMA functions */
-	_Atomic uint32_t inside;    /* calls of any function running now */
-	_Atomic bool hold;	    /* DMA calls wait while set */
-	_Atomic int fail;	    /* DMA calls return this, if not 0 */
-	_Atomic uint32_t delay_us;  /* each DMA call takes this longer */
+	_Atomic uint32_t calls;	   /* of the DMA functions */
+	_Atomic uint32_t inside;   /* calls of any function running now */
+	_Atomic bool hold;	   /* DMA calls wait while set */
+	_Atomic int fail;	   /* DMA calls return this, if not 0 */
+	_Atomic uint32_t delay_us; /* each DMA call takes this longer */
 	_Atomic uint32_t raw_total;
 	uint64_t raw_addr;
 	uint32_t raw_data;
@@ -139,7 +139,8 @@ static inline uint32_t host_cfg(struct host *host, uint32_t offset, unsigned int
 	return value;
 }
 
-static inline void host_cfg_set(struct host *host, uint32_t offset, uint32_t value, unsigned int len)
+static inline void host_cfg_set(struct host *host, uint32_t offset, uint32_t value,
+				unsigned int len)
 {
 	EXPECT_EQ(card_region_write(host->card, HOST_CONFIG, offset, &value, len), 0);
 }
@@ -279,8 +280,8 @@ static inline uint32_t host_channel(bool write, unsigned int index)
 
 static inline uint64_t host_list(bool write, unsigned int index)
 {
-	return write ? METIS_EDMA_WR_LIST(METIS_EDMA_LISTS_BASE, index) :
-		       METIS_EDMA_RD_LIST(METIS_EDMA_LISTS_BASE, index);
+	return write ? METIS_EDMA_WR_LIST(METIS_EDMA_LISTS_BASE, index)
+		     : METIS_EDMA_RD_LIST(METIS_EDMA_LISTS_BASE, index);
 }
 
 static inline void host_element(struct host *host, uint64_t at, uint32_t control, uint32_t size,

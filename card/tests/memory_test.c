@@ -124,7 +124,8 @@ static void test_memory_idle_card_stays_under_40_mib(void)
 
 	ASSERT_EQ(card_create(&config, &card, NULL), 0);
 	printf("# idle card: %u KiB resident, %u KiB of it the card's\n",
-	       (unsigned int)(resident_bytes() >> 10), (unsigned int)((resident_bytes() - before) >> 10));
+	       (unsigned int)(resident_bytes() >> 10),
+	       (unsigned int)((resident_bytes() - before) >> 10));
 	EXPECT(resident_bytes() - before < 4 << 20);
 #ifndef __SANITIZE_ADDRESS__
 	EXPECT(resident_bytes() < 40 << 20);

@@ -6,6 +6,7 @@
  * one call: register accesses are measured against a bare ping-pong of the socket.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -28,10 +29,15 @@ static unsigned int stall_ms(const struct vus_conn *conn)
 	return ms ? ms : STALL_MS_DEFAULT;
 }
 
+/* Block, but not for ever: a socket someone gave us may be set up in any way. */
 static int socket_set_patience(int sock, unsigned int ms)
 {
 	struct timeval tv = {.tv_sec = ms / 1000, .tv_usec = ms % 1000 * 1000};
 
+	int flags = fcntl(sock, F_GETFL);
+
+	if (flags < 0 || fcntl(sock, F_SETFL, flags & ~O_NONBLOCK))
+		return -errno;
 	if (setsockopt(sock, SOL_SOCKET, SO_RCVTIMEO, &tv, sizeof(tv)) ||
 	    setsockopt(sock, SOL_SOCKET, SO_SNDTIMEO, &tv, sizeof(tv)))
 		return -errno;

@@ -52,7 +52,8 @@ void vus_map_remove(struct vus_map_table *table, uint64_t first, uint64_t last);
 /*
  * Copy between @buf and client memory from @iova on, as far as it is mapped with the permission,
  * at most @len and a bounded number of bytes.
- * Return: bytes copied; 0 when @iova is not mapped so, and *ret_gap is how many bytes from there aren't.
+ * Return: bytes copied; 0 when @iova is not mapped so, and *ret_gap is how many bytes from there
+ * are not.
  */
 size_t vus_map_copy(struct vus_map_table *table, bool write, uint64_t iova, void *buf, size_t len,
 		    size_t *ret_gap);

@@ -3,7 +3,8 @@
  * The table of client memory that DMA can touch directly.
  *
  * It is a cache of what the client said: only ranges with usable memory are in it, everything else
- * goes by message, which is always right. So forgetting a range is safe and keeping a dead one is not.
+ * goes by message, which is always right. So forgetting a range is safe and keeping a dead one is
+ * not.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -18,7 +19,8 @@
 
 /*
  * A file, mapped whole and once: QEMU sends a new descriptor of the same file with each range, and
- * with an emulated IOMMU a range is a page. The mapping keeps the inode, so no descriptor stays open.
+ * with an emulated IOMMU a range is a page. The mapping keeps the inode, so no descriptor stays
+ * open.
  */
 struct vus_backing {
 	struct vus_backing *next;

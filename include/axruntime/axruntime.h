@@ -54,16 +54,16 @@ typedef struct axrProperties axrProperties;
 
 typedef enum axrResult {
 	AXR_SUCCESS = 0,
-	AXR_ERROR_RUNTIME_ERROR = 1,	      /* a load or a run failed */
-	AXR_ERROR_VALUE_ERROR = 2,	      /* a property or a file holds what it may not */
-	AXR_ERROR_INVALID_ARGUMENT = 3,	      /* of a call */
-	AXR_ERROR_CONNECTION_ERROR = 4,	      /* no such card, or it is gone */
-	AXR_ERROR_DEVICE_IN_USE = 5,	      /* no free cores */
-	AXR_ERROR_INCOMPATIBLE_DEVICE = 6,    /* a card, but not one we can drive */
-	AXR_ERROR_INVALID_CONFIGURATION = 7,  /* unknown property, or properties that contradict */
+	AXR_ERROR_RUNTIME_ERROR = 1,	     /* a load or a run failed */
+	AXR_ERROR_VALUE_ERROR = 2,	     /* a property or a file holds what it may not */
+	AXR_ERROR_INVALID_ARGUMENT = 3,	     /* of a call */
+	AXR_ERROR_CONNECTION_ERROR = 4,	     /* no such card, or it is gone */
+	AXR_ERROR_DEVICE_IN_USE = 5,	     /* no free cores */
+	AXR_ERROR_INCOMPATIBLE_DEVICE = 6,   /* a card, but not one we can drive */
+	AXR_ERROR_INVALID_CONFIGURATION = 7, /* unknown property, or properties that contradict */
 	AXR_ERROR_NOT_IMPLEMENTED = 8,
-	AXR_ERROR_INTERNAL_ERROR = 9,	      /* out of memory, or a defect */
-	AXR_ERROR_PENDING_ERROR = 10,	      /* not now: ask again */
+	AXR_ERROR_INTERNAL_ERROR = 9, /* out of memory, or a defect */
+	AXR_ERROR_PENDING_ERROR = 10, /* not now: ask again */
 	AXR_ERROR_UNKNOWN_ERROR = 11,
 } axrResult;
 
@@ -102,13 +102,13 @@ typedef struct axrArgument {
 } axrArgument;
 
 typedef struct axrTensorInfo {
-	size_t dims[AXR_MAX_TENSOR_DIMS]; /* padded shape, dims[0..ndims); the rest 0 */
-	size_t ndims;			  /* 1-8; 0: there is no such tensor */
-	size_t bits;			  /* of an element: 8, 16, 32 or 64 */
-	size_t type;			  /* AXR_TENSOR_DATA_TYPE */
-	char name[256];			  /* as in the network; NUL-terminated */
+	size_t dims[AXR_MAX_TENSOR_DIMS];	/* padded shape, dims[0..ndims); the rest 0 */
+	size_t ndims;				/* 1-8; 0: there is no such tensor */
+	size_t bits;				/* of an element: 8, 16, 32 or 64 */
+	size_t type;				/* AXR_TENSOR_DATA_TYPE */
+	char name[256];				/* as in the network; NUL-terminated */
 	size_t padding[AXR_MAX_TENSOR_DIMS][2]; /* elements before and after, each dimension */
-	double scale;	/* real = (stored - zero_point) * scale; 1.0: not quantised */
+	double scale; /* real = (stored - zero_point) * scale; 1.0: not quantised */
 	int zero_point;
 } axrTensorInfo;
 
@@ -247,8 +247,7 @@ AXR_EXPORT axrResult axr_device_ready(axrContext *context, axrDeviceInfo *device
  *
  * Return: a set to be destroyed by the caller; NULL: no such card.
  */
-AXR_EXPORT axrProperties *axr_read_device_configuration(axrContext *context,
-							axrDeviceInfo *device);
+AXR_EXPORT axrProperties *axr_read_device_configuration(axrContext *context, axrDeviceInfo *device);
 
 /**
  * axr_device_connect() - take cores of a card

@@ -36,9 +36,9 @@ int axdev_open(const char *name, const struct axdev_options *options, struct axd
 		return reason_add(why, -EINVAL, "no device name given");
 	backend = backend_of(name);
 	if (!backend)
-		return reason_add(why, -EINVAL,
-				  "device \"%.100s\" is of no known kind: use sim or vfio-user:PATH",
-				  name);
+		return reason_add(
+			why, -EINVAL,
+			"device \"%.100s\" is of no known kind: use sim or vfio-user:PATH", name);
 	return backend->open(name, options ? options : &defaults, ret_dev, why);
 }
 
@@ -77,7 +77,7 @@ static void list_add(void *ctx, const char *name)
 
 void axdev_list(void (*found)(void *ctx, const char *name), void *ctx)
 {
-	struct list list = { .found = found, .ctx = ctx };
+	struct list list = {.found = found, .ctx = ctx};
 	const char *env = getenv("TETHYS_DEVICES");
 	char *copy = env ? strdup(env) : NULL;
 	char *save = NULL, *name;

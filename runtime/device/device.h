@@ -32,14 +32,14 @@ enum axdev_dir {
 
 /* Settings of open; zero is the default of each. */
 struct axdev_options {
-	const char *personality; /* sim: card_config.personality */
-	const char *engine;	 /* sim: card_config.engine */
-	unsigned int dma_timeout_ms; /* per transfer; 0: 1000, plus 1 ms per MiB */
-	bool dma_poll;		 /* never ask for interrupts */
-	bool no_healing;	 /* a lost interrupt is an error even when the channel is done */
+	const char *personality;     /* sim: card_config.personality */
+	const char *engine;	     /* sim: card_config.engine */
+	unsigned int dma_timeout_ms; /* per transfer; 0: 1000, plus 10 per MiB */
+	bool dma_poll;		     /* never ask for interrupts */
+	bool no_healing; /* a lost interrupt is an error even when the channel is done */
 	bool one_socket; /* vfio-user: take the server's DMA messages on the main socket, as QEMU */
 	unsigned int request_timeout_ms; /* vfio-user: of each message; 0: 5000 */
-	int spin_us; /* watch for a completion this long before sleeping; 0: 50, negative: never */
+	int spin_us; /* most time to watch for a completion before sleeping; 0: 320, negative: never */
 };
 
 struct axdev_ops {

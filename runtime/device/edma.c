@@ -34,6 +34,11 @@
 #define POLL_EAGER 16 /* polls before the first sleep */
 #define POLL_PAUSE_MIN_US 10
 #define POLL_PAUSE_MAX_US 1000
+/* Watching for a completion: time of waking the card's threads, speed of its copies, the most. */
+#define WAKE_US 50
+#define COPY_BYTES_PER_US 4000
+#define WATCH_DEFAULT_US 320
+#define IN_VAIN_MAX 8
 #define ELEMENT_MAX_BYTES 0x40000000u
 
 /* One transfer on one channel, its lock held. */
@@ -102,7 +107,8 @@ static int read_cs(const struct job *job, enum metis_edma_cs *ret_cs, struct rea
 
 /* --- list and doorbell --- */
 
-static struct metis_edma_element element(uint32_t control, uint32_t size, uint64_t sar, uint64_t dar)
+static struct metis_edma_element element(uint32_t control, uint32_t size, uint64_t sar,
+					 uint64_t dar)
 {
 	return (struct metis_edma_element){
 		.control = htole32(control),
@@ -126,12 +132,12 @@ static int write_list(const struct job *job, uint64_t done, bool poll, uint64_t 
 	unsigned int count = 0;
 
 	while (done < job->len && count < METIS_EDMA_LIST_DATA_MAX) {
-		size = job->len - done < edma->element_max_bytes ? job->len - done :
-								   edma->element_max_bytes;
+		size = job->len - done < edma->element_max_bytes ? job->len - done
+								 : edma->element_max_bytes;
 		host = job->iova + done;
 		card = job->card_addr + done;
-		list[count++] = to_card(job) ? element(METIS_EDMA_CB, size, host, card) :
-					       element(METIS_EDMA_CB, size, card, host);
+		list[count++] = to_card(job) ? element(METIS_EDMA_CB, size, host, card)
+					     : element(METIS_EDMA_CB, size, card, host);
 		done += size;
 	}
 	control = METIS_EDMA_CB | (poll ? 0 : METIS_EDMA_RIE);
@@ -139,8 +145,8 @@ static int write_list(const struct job *job, uint64_t done, bool poll, uint64_t 
 	list[count] = element(METIS_EDMA_TCB, 0, 0, 0);
 	list[count + 1] = element(0, 0, 0, 0);
 	*ret_bytes = done - start;
-	offset = to_card(job) ? METIS_EDMA_RD_LIST(edma->lists_offset, job->n) :
-				METIS_EDMA_WR_LIST(edma->lists_offset, job->n);
+	offset = to_card(job) ? METIS_EDMA_RD_LIST(edma->lists_offset, job->n)
+			      : METIS_EDMA_WR_LIST(edma->lists_offset, job->n);
 	return axdev_pci_l2_write(job->pci, offset, list,
 				  (count + 1) * sizeof(list[0]) + sizeof(list[0].control), why);
 }
@@ -148,13 +154,13 @@ static int write_list(const struct job *job, uint64_t done, bool poll, uint64_t 
 static int ring(const struct job *job, struct reason *why)
 {
 	uint64_t lists = job->pci->edma.lists;
-	uint64_t llp = to_card(job) ? METIS_EDMA_RD_LIST(lists, job->n) :
-				      METIS_EDMA_WR_LIST(lists, job->n);
+	uint64_t llp = to_card(job) ? METIS_EDMA_RD_LIST(lists, job->n)
+				    : METIS_EDMA_WR_LIST(lists, job->n);
 	struct axdev_reg regs[] = {
-		{ channel_reg(job, METIS_EDMA_CH_CONTROL1), METIS_EDMA_LLE | METIS_EDMA_CCS },
-		{ channel_reg(job, METIS_EDMA_CH_LLP_LO), (uint32_t)llp },
-		{ channel_reg(job, METIS_EDMA_CH_LLP_HI), (uint32_t)(llp >> 32) },
-		{ doorbell_reg(job), METIS_PREP(METIS_EDMA_DOORBELL_CH, job->n) },
+		{channel_reg(job, METIS_EDMA_CH_CONTROL1), METIS_EDMA_LLE | METIS_EDMA_CCS},
+		{channel_reg(job, METIS_EDMA_CH_LLP_LO), (uint32_t)llp},
+		{channel_reg(job, METIS_EDMA_CH_LLP_HI), (uint32_t)(llp >> 32)},
+		{doorbell_reg(job), METIS_PREP(METIS_EDMA_DOORBELL_CH, job->n)},
 	};
 
 	return job->pci->bus->regs_write(job->pci, regs, 4, why);
@@ -165,8 +171,8 @@ static int ring(const struct job *job, struct reason *why)
 /* Stop a channel that should have ended by itself, so that its memory can be used again. */
 static void stop_channel(const struct job *job)
 {
-	struct axdev_reg stop = { doorbell_reg(job), METIS_PREP(METIS_EDMA_DOORBELL_CH, job->n) |
-							     METIS_EDMA_DOORBELL_STOP };
+	struct axdev_reg stop = {doorbell_reg(job), METIS_PREP(METIS_EDMA_DOORBELL_CH, job->n) |
+							    METIS_EDMA_DOORBELL_STOP};
 	uint64_t end = axdev_now_us() + STOP_WITHIN_US;
 	enum metis_edma_cs cs;
 
@@ -226,9 +232,9 @@ static const char *who_refused(const struct job *job)
 			return "the card does not say why";
 		if (has_bit(METIS_EDMA_WR_ERR_LL_FETCH, low, job->n))
 			return "a list element could not be read";
-		return has_bit(METIS_EDMA_WR_ERR_APP_READ, low, job->n) ?
-			       "the card refuses to read its address" :
-			       "the host refuses the write to its address";
+		return has_bit(METIS_EDMA_WR_ERR_APP_READ, low, job->n)
+			       ? "the card refuses to read its address"
+			       : "the host refuses the write to its address";
 	}
 	if (reg_read(job->pci, METIS_EDMA_RD_ERR_STATUS_LO, &low, NULL) ||
 	    reg_read(job->pci, METIS_EDMA_RD_ERR_STATUS_HI, &high, NULL))
@@ -246,14 +252,13 @@ static const char *who_refused(const struct job *job)
 static int halted(const struct job *job, struct reason *why)
 {
 	struct axdev_reg regs[] = {
-		{ to_card(job) ? METIS_EDMA_RD_INT_CLEAR : METIS_EDMA_WR_INT_CLEAR,
-		  METIS_PREP(METIS_EDMA_INT_DONE, METIS_BIT(job->n)) |
-			  METIS_PREP(METIS_EDMA_INT_ABORT, METIS_BIT(job->n)) },
-		{ channel_reg(job, METIS_EDMA_CH_CONTROL1), 0 },
+		{to_card(job) ? METIS_EDMA_RD_INT_CLEAR : METIS_EDMA_WR_INT_CLEAR,
+		 METIS_PREP(METIS_EDMA_INT_DONE, METIS_BIT(job->n)) |
+			 METIS_PREP(METIS_EDMA_INT_ABORT, METIS_BIT(job->n))},
+		{channel_reg(job, METIS_EDMA_CH_CONTROL1), 0},
 	};
 
-	reason_add(why, -EIO,
-		   "DMA %s CH%u aborted: %s (host 0x%llx, card 0x%llx, %llu bytes)",
+	reason_add(why, -EIO, "DMA %s CH%u aborted: %s (host 0x%llx, card 0x%llx, %llu bytes)",
 		   engine_name(job), job->n, who_refused(job), (unsigned long long)job->iova,
 		   (unsigned long long)job->card_addr, (unsigned long long)job->len);
 	job->pci->bus->regs_write(job->pci, regs, 2, NULL);
@@ -290,19 +295,48 @@ static int wait_polling(const struct job *job, struct reason *why)
 	}
 }
 
+/*
+ * Look for the interrupt for about as long as the transfer takes, if that is short. In vain it only
+ * took a processor away, perhaps from the card itself: then leave it for ever more transfers.
+ */
+static bool watch_irq(const struct job *job)
+{
+	uint64_t expected = WAKE_US + job->len / COPY_BYTES_PER_US, end;
+	int limit = job->pci->dev.options.spin_us;
+
+	if (limit < 0 || expected > (limit ? (uint64_t)limit : WATCH_DEFAULT_US))
+		return false;
+	if (job->ch->skip) {
+		job->ch->skip--;
+		return false;
+	}
+	end = axdev_now_us() + expected;
+	do {
+		if (job->pci->bus->irq_take(job->pci, irq_of(job))) {
+			job->ch->in_vain = 0;
+			return true;
+		}
+	} while (axdev_now_us() < end);
+	if (job->ch->in_vain < IN_VAIN_MAX)
+		job->ch->in_vain++;
+	job->ch->skip = METIS_BIT(job->ch->in_vain) - 1;
+	return false;
+}
+
 static int wait_irq(const struct job *job, struct reason *why)
 {
 	struct axdev_pci *pci = job->pci;
-	uint64_t look = LOOK_FIRST_US + job->len / 1000, now = axdev_now_us(), done_since = 0;
+	uint64_t look = LOOK_FIRST_US + job->len / 1000, now, left, done_since = 0;
 	bool trusted = pci->reads_are_slow && !job->ch->distrusted;
-	bool seen = false, heal = !pci->dev.options.no_healing;
+	bool seen = false, heal = !pci->dev.options.no_healing, watched = watch_irq(job);
 	enum metis_edma_cs cs;
 	int err;
 
+	now = axdev_now_us();
 	for (;;) {
-		err = pci->bus->irq_wait(
-			pci, irq_of(job),
-			now < job->deadline_us ? least(look, job->deadline_us - now) : 0, NULL);
+		left = now < job->deadline_us ? job->deadline_us - now : 0;
+		err = watched ? 0 : pci->bus->irq_wait(pci, irq_of(job), least(look, left), NULL);
+		watched = false;
 		if (!err && trusted)
 			return 0;
 		seen |= !err;
@@ -316,7 +350,8 @@ static int wait_irq(const struct job *job, struct reason *why)
 		now = axdev_now_us();
 		if (cs == METIS_EDMA_CS_STOPPED && !done_since)
 			done_since = now;
-		if (done_since && heal && now >= least(done_since + LOST_AFTER_US, job->deadline_us))
+		if (done_since && heal &&
+		    now >= least(done_since + LOST_AFTER_US, job->deadline_us))
 			return interrupt_lost(job);
 		if (now >= job->deadline_us)
 			return timed_out(job, cs, why);
@@ -348,8 +383,8 @@ static int run_batches(const struct job *job, struct reason *why)
 
 static int lock_until(pthread_mutex_t *lock, uint64_t deadline_us)
 {
-	struct timespec ts = { .tv_sec = deadline_us / 1000000,
-			       .tv_nsec = deadline_us % 1000000 * 1000 };
+	struct timespec ts = {.tv_sec = deadline_us / 1000000,
+			      .tv_nsec = deadline_us % 1000000 * 1000};
 
 	return pthread_mutex_clocklock(lock, CLOCK_MONOTONIC, &ts);
 }
@@ -383,8 +418,8 @@ static int take_channel(struct job *job, int channel, struct reason *why)
 
 	if (channel < 0 && take_free(job))
 		return 0;
-	job->n = channel < 0 ? atomic_fetch_add(&edma->next, 1) % METIS_EDMA_CHANNELS :
-			       (unsigned int)channel;
+	job->n = channel < 0 ? atomic_fetch_add(&edma->next, 1) % METIS_EDMA_CHANNELS
+			     : (unsigned int)channel;
 	job->ch = &edma->channels[job->dir][job->n];
 	if (lock_until(&job->ch->lock, job->deadline_us))
 		return reason_add(why, -ETIMEDOUT, "DMA %s CH%u stayed busy", engine_name(job),
@@ -410,7 +445,7 @@ int axdev_edma_xfer(struct axdev_pci *pci, enum axdev_dir dir, int channel, uint
 	int err;
 
 	if (!timeout_ms)
-		timeout_ms = 1000 + (len >> 20);
+		timeout_ms = 1000 + (len >> 20) * 10;
 	job.deadline_us = axdev_now_us() + timeout_ms * 1000;
 	err = take_channel(&job, channel, why);
 	if (err)
@@ -444,7 +479,7 @@ void axdev_edma_unlock_all(struct axdev_pci *pci)
 static int find_lists(struct axdev_pci *pci, const struct metis_sysctl *sysctl, struct reason *why)
 {
 	uint64_t l2_base = le64toh(sysctl->memory_map[0]), ref = le64toh(sysctl->dma_list.offset);
-	struct metis_dma_list_area area = { .base = htole64(METIS_EDMA_LISTS_BASE) };
+	struct metis_dma_list_area area = {.base = htole64(METIS_EDMA_LISTS_BASE)};
 	struct axdev_edma *edma = &pci->edma;
 	int err;
 
@@ -463,7 +498,8 @@ static int find_lists(struct axdev_pci *pci, const struct metis_sysctl *sysctl, 
 	edma->lists_offset = edma->lists - l2_base;
 	if (edma->lists % 8 ||
 	    !axdev_pci_range(edma->lists_offset, METIS_EDMA_LISTS_BYTES, METIS_BAR_L2_BYTES))
-		return reason_add(why, -EPROTO, "firmware puts the DMA lists at 0x%llx, not in BAR2",
+		return reason_add(why, -EPROTO,
+				  "firmware puts the DMA lists at 0x%llx, not in BAR2",
 				  (unsigned long long)edma->lists);
 	return 0;
 }
@@ -477,18 +513,18 @@ static int program_imwr(struct axdev_pci *pci, uint64_t addr, uint16_t data, str
 {
 	uint32_t lo = (uint32_t)addr, hi = (uint32_t)(addr >> 32);
 	struct axdev_reg regs[] = {
-		{ METIS_EDMA_WR_DONE_IMWR_LO, lo },
-		{ METIS_EDMA_WR_DONE_IMWR_HI, hi },
-		{ METIS_EDMA_WR_ABORT_IMWR_LO, lo },
-		{ METIS_EDMA_WR_ABORT_IMWR_HI, hi },
-		{ METIS_EDMA_RD_DONE_IMWR_LO, lo },
-		{ METIS_EDMA_RD_DONE_IMWR_HI, hi },
-		{ METIS_EDMA_RD_ABORT_IMWR_LO, lo },
-		{ METIS_EDMA_RD_ABORT_IMWR_HI, hi },
-		{ METIS_EDMA_WR_CH01_IMWR_DATA, imwr_data(data, METIS_IRQ_DMA_WRITE(0)) },
-		{ METIS_EDMA_WR_CH23_IMWR_DATA, imwr_data(data, METIS_IRQ_DMA_WRITE(2)) },
-		{ METIS_EDMA_RD_CH01_IMWR_DATA, imwr_data(data, METIS_IRQ_DMA_READ(0)) },
-		{ METIS_EDMA_RD_CH23_IMWR_DATA, imwr_data(data, METIS_IRQ_DMA_READ(2)) },
+		{METIS_EDMA_WR_DONE_IMWR_LO, lo},
+		{METIS_EDMA_WR_DONE_IMWR_HI, hi},
+		{METIS_EDMA_WR_ABORT_IMWR_LO, lo},
+		{METIS_EDMA_WR_ABORT_IMWR_HI, hi},
+		{METIS_EDMA_RD_DONE_IMWR_LO, lo},
+		{METIS_EDMA_RD_DONE_IMWR_HI, hi},
+		{METIS_EDMA_RD_ABORT_IMWR_LO, lo},
+		{METIS_EDMA_RD_ABORT_IMWR_HI, hi},
+		{METIS_EDMA_WR_CH01_IMWR_DATA, imwr_data(data, METIS_IRQ_DMA_WRITE(0))},
+		{METIS_EDMA_WR_CH23_IMWR_DATA, imwr_data(data, METIS_IRQ_DMA_WRITE(2))},
+		{METIS_EDMA_RD_CH01_IMWR_DATA, imwr_data(data, METIS_IRQ_DMA_READ(0))},
+		{METIS_EDMA_RD_CH23_IMWR_DATA, imwr_data(data, METIS_IRQ_DMA_READ(2))},
 	};
 
 	return pci->bus->regs_write(pci, regs, sizeof(regs) / sizeof(regs[0]), why);
@@ -500,10 +536,10 @@ int axdev_edma_start(struct axdev_pci *pci, uint64_t msi_addr, uint16_t msi_data
 	/* See the top of this file for why aborts are silent over slow registers. */
 	uint32_t abort_irqs = pci->reads_are_slow ? 0 : METIS_BIT(METIS_EDMA_CHANNELS) - 1;
 	struct axdev_reg regs[] = {
-		{ METIS_EDMA_WR_LL_ERR_EN, METIS_PREP(METIS_EDMA_LL_ERR_REMOTE, abort_irqs) },
-		{ METIS_EDMA_RD_LL_ERR_EN, METIS_PREP(METIS_EDMA_LL_ERR_REMOTE, abort_irqs) },
-		{ METIS_EDMA_WR_ENGINE_EN, 1 },
-		{ METIS_EDMA_RD_ENGINE_EN, 1 },
+		{METIS_EDMA_WR_LL_ERR_EN, METIS_PREP(METIS_EDMA_LL_ERR_REMOTE, abort_irqs)},
+		{METIS_EDMA_RD_LL_ERR_EN, METIS_PREP(METIS_EDMA_LL_ERR_REMOTE, abort_irqs)},
+		{METIS_EDMA_WR_ENGINE_EN, 1},
+		{METIS_EDMA_RD_ENGINE_EN, 1},
 	};
 	struct axdev_edma *edma = &pci->edma;
 	struct metis_sysctl sysctl;
@@ -529,8 +565,8 @@ int axdev_edma_start(struct axdev_pci *pci, uint64_t msi_addr, uint16_t msi_data
 void axdev_edma_stop(struct axdev_pci *pci)
 {
 	static const struct axdev_reg off[] = {
-		{ METIS_EDMA_WR_ENGINE_EN, 0 },
-		{ METIS_EDMA_RD_ENGINE_EN, 0 },
+		{METIS_EDMA_WR_ENGINE_EN, 0},
+		{METIS_EDMA_RD_ENGINE_EN, 0},
 	};
 
 	if (pci->edma.owns_imwr)
@@ -544,9 +580,7 @@ void axdev_edma_init(struct axdev_pci *pci)
 	unsigned int i;
 
 	for (i = 0; i < CHANNELS_ALL; i++)
-		pthread_mutex_init(
-			&channel_at(pci, i)->lock,
-			NULL);
+		pthread_mutex_init(&channel_at(pci, i)->lock, NULL);
 	edma->element_max_bytes = ELEMENT_MAX_BYTES;
 }
 
@@ -555,6 +589,5 @@ void axdev_edma_deinit(struct axdev_pci *pci)
 	unsigned int i;
 
 	for (i = 0; i < CHANNELS_ALL; i++)
-		pthread_mutex_destroy(
-			&channel_at(pci, i)->lock);
+		pthread_mutex_destroy(&channel_at(pci, i)->lock);
 }

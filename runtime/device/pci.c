@@ -17,9 +17,6 @@
 #define MSI_ADDR METIS_MSI_WINDOW_BASE
 #define MSI_DATA 0x0040u
 
-/* Waking a sleeping thread takes about as long. */
-#define SPIN_DEFAULT_US 50
-
 /* The longest chain of capabilities 192 bytes can hold. */
 #define CAPS_MAX 48
 
@@ -37,13 +34,6 @@ uint64_t axdev_now_us(void)
 
 	clock_gettime(CLOCK_MONOTONIC, &ts);
 	return (uint64_t)ts.tv_sec * 1000000 + (uint64_t)ts.tv_nsec / 1000;
-}
-
-uint64_t axdev_spin_us(const struct axdev *dev)
-{
-	if (dev->options.spin_us < 0)
-		return 0;
-	return dev->options.spin_us ? (uint64_t)dev->options.spin_us : SPIN_DEFAULT_US;
 }
 
 /* --- configuration space --- */
@@ -80,8 +70,9 @@ static int check_identity(struct axdev_pci *pci, struct reason *why)
 		return reason_add(why, -ENODEV, "the card does not answer: it reads as all ones");
 	if (vendor != METIS_PCI_VENDOR ||
 	    (device != METIS_PCI_DEVICE_OMEGA && device != METIS_PCI_DEVICE_ALPHA))
-		return reason_add(why, -EPROTO, "the device is %04x:%04x, no Metis card (%04x:%04x)",
-				  vendor, device, METIS_PCI_VENDOR, METIS_PCI_DEVICE_OMEGA);
+		return reason_add(why, -EPROTO,
+				  "the device is %04x:%04x, no Metis card (%04x:%04x)", vendor,
+				  device, METIS_PCI_VENDOR, METIS_PCI_DEVICE_OMEGA);
 	return 0;
 }
 
@@ -194,9 +185,9 @@ int axdev_pci_l2_write(struct axdev_pci *pci, uint64_t offset, const void *buf, 
 
 static int check_access(unsigned int bar, uint64_t offset, size_t len, struct reason *why)
 {
-	uint64_t size = bar == METIS_BAR_EDMA ? METIS_BAR_EDMA_BYTES :
-			bar == METIS_BAR_L2   ? METIS_BAR_L2_BYTES :
-						0;
+	uint64_t size = bar == METIS_BAR_EDMA ? METIS_BAR_EDMA_BYTES
+			: bar == METIS_BAR_L2 ? METIS_BAR_L2_BYTES
+					      : 0;
 
 	if (!len || !axdev_pci_range(offset, len, size))
 		return reason_add(why, -EINVAL, "access of %zu bytes at 0x%llx leaves BAR%u", len,
@@ -278,8 +269,9 @@ static int pci_xfer(struct axdev *dev, enum axdev_dir dir, int channel, uint64_t
 	if (err)
 		return err;
 	if (!axdev_pci_range(offset, len, buf->bytes))
-		return reason_add(why, -EINVAL, "offset %zu + %zu bytes leaves the buffer of %zu bytes",
-				  offset, len, buf->bytes);
+		return reason_add(why, -EINVAL,
+				  "offset %zu + %zu bytes leaves the buffer of %zu bytes", offset,
+				  len, buf->bytes);
 	return axdev_edma_xfer(pci_of(dev), dir, channel, card_addr, buf->iova + offset, len, why);
 }
 

@@ -67,6 +67,8 @@ struct axdev_pci_ops {
 	int (*irq_setup)(struct axdev_pci *pci, struct reason *why);
 	int (*irq_wait)(struct axdev_pci *pci, unsigned int number, uint64_t timeout_us,
 			struct reason *why);
+	/* Consume one count, if there is one. */
+	bool (*irq_take)(struct axdev_pci *pci, unsigned int number);
 	void (*irq_clear)(struct axdev_pci *pci, unsigned int number);
 	int (*reset)(struct axdev_pci *pci, struct reason *why);
 };
@@ -76,16 +78,18 @@ struct axdev_channel {
 	pthread_mutex_t lock; /* held for a whole transfer: list memory, registers, the below */
 	bool distrusted; /* something odd happened: never take its interrupt alone as success */
 	bool stuck;	 /* would not stop after a timeout */
+	/* Watching for completions: how often in a row it was in vain, and how often not to. */
+	unsigned int in_vain, skip;
 };
 
 struct axdev_edma {
 	struct axdev_channel channels[2][METIS_EDMA_CHANNELS]; /* by enum axdev_dir */
-	uint64_t lists; /* card address of the list buffer */
-	uint64_t lists_offset; /* the same in BAR2 */
+	uint64_t lists;					       /* card address of the list buffer */
+	uint64_t lists_offset;				       /* the same in BAR2 */
 	uint32_t element_max_bytes; /* of one element; a test may lower it */
-	bool owns_imwr; /* dma_vm: the card sends the interrupts, IMWr is not ours */
-	atomic_bool polling; /* interrupts asked away by option, or one was lost */
-	atomic_uint next; /* channel to queue on when all are taken */
+	bool owns_imwr;		    /* dma_vm: the card sends the interrupts, IMWr is not ours */
+	atomic_bool polling;	    /* interrupts asked away by option, or one was lost */
+	atomic_uint next;	    /* channel to queue on when all are taken */
 };
 
 struct axdev_pci {
@@ -141,8 +145,6 @@ int axdev_edma_xfer(struct axdev_pci *pci, enum axdev_dir dir, int channel, uint
 
 /* --- helpers --- */
 uint64_t axdev_now_us(void);
-/* How long to watch for a completion before sleeping. */
-uint64_t axdev_spin_us(const struct axdev *dev);
 /* BAR2 through memory where mapped, else through the bus. */
 int axdev_pci_l2_read(struct axdev_pci *pci, uint64_t offset, void *buf, size_t len,
 		      struct reason *why);

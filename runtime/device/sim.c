@@ -7,7 +7,6 @@
  */
 #include <errno.h>
 #include <linux/futex.h>
-#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -16,6 +15,7 @@
 #include <unistd.h>
 
 #include "card/card.h"
+#include "common/copy.h"
 #include "runtime/device/pci.h"
 
 #define REGION_CONFIG 7
@@ -76,7 +76,7 @@ static int sim_dma_read(void *ctx, uint64_t iova, void *dst, size_t len)
 
 	pthread_rwlock_rdlock(&sim->lock);
 	if (reachable(sim, iova, len, false)) {
-		memcpy(dst, (const void *)(uintptr_t)iova, len);
+		copy_bulk(dst, (const void *)(uintptr_t)iova, len);
 		err = 0;
 	}
 	pthread_rwlock_unlock(&sim->lock);
@@ -90,7 +90,7 @@ static int sim_dma_write(void *ctx, uint64_t iova, const void *src, size_t len)
 
 	pthread_rwlock_rdlock(&sim->lock);
 	if (reachable(sim, iova, len, true)) {
-		memcpy((void *)(uintptr_t)iova, src, len);
+		copy_bulk((void *)(uintptr_t)iova, src, len);
 		err = 0;
 	}
 	pthread_rwlock_unlock(&sim->lock);
@@ -228,7 +228,7 @@ static int sim_mem_alloc(struct axdev_pci *pci, size_t bytes, struct axdev_buf *
 		munmap(ptr, mapped);
 		return err;
 	}
-	*ret_buf = (struct axdev_buf){ .ptr = ptr, .iova = (uintptr_t)ptr, .bytes = bytes };
+	*ret_buf = (struct axdev_buf){.ptr = ptr, .iova = (uintptr_t)ptr, .bytes = bytes};
 	return 0;
 }
 
@@ -277,8 +277,9 @@ static int sim_irq_setup(struct axdev_pci *pci, struct reason *why)
 	return 0;
 }
 
-static bool irq_take(struct sim_irq *irq)
+static bool sim_irq_take(struct axdev_pci *pci, unsigned int number)
 {
+	struct sim_irq *irq = &sim_of(pci)->irqs[number];
 	unsigned int count = atomic_load(&irq->count);
 
 	while (count)
@@ -290,21 +291,14 @@ static bool irq_take(struct sim_irq *irq)
 static int sim_irq_wait(struct axdev_pci *pci, unsigned int number, uint64_t timeout_us,
 			struct reason *why)
 {
-	uint64_t start = axdev_now_us(), now = start, end = start + timeout_us;
+	uint64_t now = axdev_now_us(), end = now + timeout_us;
 	struct sim_irq *irq = &sim_of(pci)->irqs[number];
-	uint64_t spin_end = start + axdev_spin_us(&pci->dev);
 	struct timespec ts;
 	bool taken;
 
 	(void)why;
-	while (!(taken = irq_take(irq)) && now < end && now < spin_end) {
-		sched_yield();
-		now = axdev_now_us();
-	}
-	if (taken)
-		return 0;
 	atomic_fetch_add(&irq->waiters, 1);
-	while (!(taken = irq_take(irq)) && now < end) {
+	while (!(taken = sim_irq_take(pci, number)) && now < end) {
 		ts.tv_sec = (end - now) / 1000000;
 		ts.tv_nsec = (end - now) % 1000000 * 1000;
 		futex(&irq->count, FUTEX_WAIT, 0, &ts);
@@ -359,6 +353,7 @@ static const struct axdev_pci_ops sim_ops = {
 	.user_end = sim_user_end,
 	.irq_setup = sim_irq_setup,
 	.irq_wait = sim_irq_wait,
+	.irq_take = sim_irq_take,
 	.irq_clear = sim_irq_clear,
 	.reset = sim_reset,
 };

@@ -9,7 +9,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
-#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -82,11 +81,11 @@ static int vu_dma(void *ctx, bool write, uint64_t iova, void *data, uint64_t len
 static int region_read(struct vu_device *dev, unsigned int region, uint64_t offset, void *buf,
 		       size_t len, struct reason *why)
 {
-	struct vfio_user_region_access access = { .offset = offset, .region = region, .count = len };
+	struct vfio_user_region_access access = {.offset = offset, .region = region, .count = len};
 	uint8_t small[sizeof(access) + 8], *reply = small;
 	struct vfio_user_request request = {
 		.command = VFIO_USER_REGION_READ,
-		.body = { { &access, sizeof(access) } },
+		.body = {{&access, sizeof(access)}},
 		.reply_bytes = sizeof(access) + len,
 	};
 	int err;
@@ -127,7 +126,7 @@ static int vu_bar_write(struct axdev_pci *pci, unsigned int bar, uint64_t offset
 			size_t len, struct reason *why)
 {
 	struct vu_device *dev = vu_of(pci);
-	struct vfio_user_region_access access = { .region = bar };
+	struct vfio_user_region_access access = {.region = bar};
 	struct iovec body[2];
 	size_t done, n;
 	int err = 0;
@@ -138,8 +137,8 @@ static int vu_bar_write(struct axdev_pci *pci, unsigned int bar, uint64_t offset
 			n = dev->client.peer.max_data_xfer_size;
 		access.offset = offset + done;
 		access.count = n;
-		body[0] = (struct iovec){ &access, sizeof(access) };
-		body[1] = (struct iovec){ (uint8_t *)buf + done, n };
+		body[0] = (struct iovec){&access, sizeof(access)};
+		body[1] = (struct iovec){(uint8_t *)buf + done, n};
 		err = vfio_user_client_post(&dev->client, VFIO_USER_REGION_WRITE, body, why);
 	}
 	return err;
@@ -150,9 +149,8 @@ static int vu_regs_write(struct axdev_pci *pci, const struct axdev_reg *regs, un
 			 struct reason *why)
 {
 	struct vfio_user_write_record records[16];
-	struct vfio_user_write_multi multi = { .count = count };
-	struct iovec body[2] = { { &multi, sizeof(multi) },
-				 { records, count * sizeof(records[0]) } };
+	struct vfio_user_write_multi multi = {.count = count};
+	struct iovec body[2] = {{&multi, sizeof(multi)}, {records, count * sizeof(records[0])}};
 	unsigned int i;
 	int err = 0;
 
@@ -190,7 +188,7 @@ static int vu_config_write(struct axdev_pci *pci, uint32_t offset, const void *b
 	struct vfio_user_region_access reply;
 	struct vfio_user_request request = {
 		.command = VFIO_USER_REGION_WRITE,
-		.body = { { &access, sizeof(access) }, { (void *)buf, len } },
+		.body = {{&access, sizeof(access)}, {(void *)buf, len}},
 		.reply = &reply,
 		.reply_bytes = sizeof(reply),
 	};
@@ -210,7 +208,7 @@ static int dma_map(struct vu_device *dev, const struct vu_memory *mem, int fd, s
 	};
 	struct vfio_user_request request = {
 		.command = VFIO_USER_DMA_MAP,
-		.body = { { &map, sizeof(map) } },
+		.body = {{&map, sizeof(map)}},
 		.fds = &fd,
 		.fds_nr = 1,
 	};
@@ -228,7 +226,7 @@ static int dma_unmap(struct vu_device *dev, const struct vu_memory *mem)
 	struct vfio_user_dma_unmap reply;
 	struct vfio_user_request request = {
 		.command = VFIO_USER_DMA_UNMAP,
-		.body = { { &unmap, sizeof(unmap) } },
+		.body = {{&unmap, sizeof(unmap)}},
 		.reply = &reply,
 		.reply_bytes = sizeof(reply),
 	};
@@ -329,7 +327,8 @@ static int vu_mem_alloc(struct axdev_pci *pci, size_t bytes, struct axdev_buf *r
 	int err = memory_create(vu_of(pci), bytes, &mem, why);
 
 	if (err)
-		return reason_add(why, err, "no DMA buffer of %zu bytes: %s", bytes, strerror(-err));
+		return reason_add(why, err, "no DMA buffer of %zu bytes: %s", bytes,
+				  strerror(-err));
 	*ret_buf = (struct axdev_buf){
 		.ptr = mem->ptr,
 		.iova = mem->iova,
@@ -362,7 +361,7 @@ static int assign_irqs(struct vu_device *dev, unsigned int start, unsigned int c
 	};
 	struct vfio_user_request request = {
 		.command = VFIO_USER_DEVICE_SET_IRQS,
-		.body = { { &set, sizeof(set) } },
+		.body = {{&set, sizeof(set)}},
 		.fds = dev->irqs + start,
 		.fds_nr = count,
 	};
@@ -385,11 +384,11 @@ static int vu_irq_setup(struct axdev_pci *pci, struct reason *why)
 	return err;
 }
 
-static bool irq_take(struct vu_device *dev, unsigned int number)
+static bool vu_irq_take(struct axdev_pci *pci, unsigned int number)
 {
 	eventfd_t one;
 
-	return !eventfd_read(dev->irqs[number], &one);
+	return !eventfd_read(vu_of(pci)->irqs[number], &one);
 }
 
 /* The socket is watched as well: it hangs up when the server dies, and when we cut it off. */
@@ -398,27 +397,23 @@ static int vu_irq_wait(struct axdev_pci *pci, unsigned int number, uint64_t time
 {
 	struct vu_device *dev = vu_of(pci);
 	struct pollfd fds[] = {
-		{ .fd = dev->irqs[number], .events = POLLIN },
-		{ .fd = dev->client.sock, .events = POLLRDHUP },
+		{.fd = dev->irqs[number], .events = POLLIN},
+		{.fd = dev->client.sock, .events = POLLRDHUP},
 	};
-	uint64_t now = axdev_now_us(), end = now + timeout_us, spin_end = now + axdev_spin_us(&pci->dev);
+	uint64_t now = axdev_now_us(), end = now + timeout_us;
 	struct timespec ts;
 	bool taken;
 
-	while (!(taken = irq_take(dev, number)) && now < end && now < spin_end) {
-		sched_yield();
-		now = axdev_now_us();
-	}
-	while (!taken && now < end) {
+	while (!(taken = vu_irq_take(pci, number)) && now < end && !fds[1].revents) {
 		ts.tv_sec = (end - now) / 1000000;
 		ts.tv_nsec = (end - now) % 1000000 * 1000;
 		if (ppoll(fds, 2, &ts, NULL) < 0)
 			fds[1].revents = 0;
-		taken = irq_take(dev, number);
-		if (!taken && fds[1].revents)
-			return reason_add(why, -ENODEV, "the card process is gone");
 		now = axdev_now_us();
 	}
+	/* What came before its end counts. */
+	if (!taken && fds[1].revents)
+		return reason_add(why, -ENODEV, "the card process is gone");
 	return taken ? 0 : -ETIMEDOUT;
 }
 
@@ -427,13 +422,13 @@ static void vu_irq_clear(struct axdev_pci *pci, unsigned int number)
 	unsigned int i;
 
 	/* Bounded: a server can count as fast as we do. */
-	for (i = 0; i < 1000 && irq_take(vu_of(pci), number); i++)
+	for (i = 0; i < 1000 && vu_irq_take(pci, number); i++)
 		;
 }
 
 static int vu_reset(struct axdev_pci *pci, struct reason *why)
 {
-	struct vfio_user_request request = { .command = VFIO_USER_DEVICE_RESET };
+	struct vfio_user_request request = {.command = VFIO_USER_DEVICE_RESET};
 
 	return vfio_user_client_call(&vu_of(pci)->client, &request, why);
 }
@@ -442,10 +437,10 @@ static int vu_reset(struct axdev_pci *pci, struct reason *why)
 
 static int check_device(struct vu_device *dev, struct reason *why)
 {
-	struct vfio_user_device_info info = { .argsz = sizeof(info) }, reply;
+	struct vfio_user_device_info info = {.argsz = sizeof(info)}, reply;
 	struct vfio_user_request request = {
 		.command = VFIO_USER_DEVICE_GET_INFO,
-		.body = { { &info, sizeof(info) } },
+		.body = {{&info, sizeof(info)}},
 		.reply = &reply,
 		.reply_bytes = sizeof(reply),
 	};
@@ -462,10 +457,10 @@ static int check_device(struct vu_device *dev, struct reason *why)
 
 static int check_irqs(struct vu_device *dev, struct reason *why)
 {
-	struct vfio_user_irq_info info = { .argsz = sizeof(info), .index = VFIO_USER_IRQ_MSI }, reply;
+	struct vfio_user_irq_info info = {.argsz = sizeof(info), .index = VFIO_USER_IRQ_MSI}, reply;
 	struct vfio_user_request request = {
 		.command = VFIO_USER_DEVICE_GET_IRQ_INFO,
-		.body = { { &info, sizeof(info) } },
+		.body = {{&info, sizeof(info)}},
 		.reply = &reply,
 		.reply_bytes = sizeof(reply),
 	};
@@ -484,10 +479,10 @@ static int region_info(struct vu_device *dev, unsigned int region, uint32_t args
 		       struct vfio_user_region_info *info, size_t *ret_bytes,
 		       struct vfio_user_fds *fds, struct reason *why)
 {
-	struct vfio_user_region_info ask = { .argsz = argsz, .index = region };
+	struct vfio_user_region_info ask = {.argsz = argsz, .index = region};
 	struct vfio_user_request request = {
 		.command = VFIO_USER_DEVICE_GET_REGION_INFO,
-		.body = { { &ask, sizeof(ask) } },
+		.body = {{&ask, sizeof(ask)}},
 		.reply = info,
 		.reply_bytes = argsz,
 		.reply_fds = fds,
@@ -524,7 +519,7 @@ static int map_area(struct vu_device *dev, const struct vfio_user_region_info *i
 	ptr = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, info->offset + offset);
 	if (ptr == MAP_FAILED)
 		return reason_add(why, -ENOMEM, "can't map BAR2: %s", strerror(errno));
-	*area = (struct axdev_l2_area){ .offset = offset, .bytes = bytes, .ptr = ptr };
+	*area = (struct axdev_l2_area){.offset = offset, .bytes = bytes, .ptr = ptr};
 	dev->pci.l2_areas++;
 	return 0;
 }
@@ -546,8 +541,8 @@ static int find_sparse(const struct vfio_user_region_info *info, size_t bytes,
 			continue;
 		*ret_sparse = (const void *)cap;
 		if (!axdev_pci_range(at, sizeof(**ret_sparse), bytes) ||
-		    (*ret_sparse)->areas_nr > (bytes - at - sizeof(**ret_sparse)) /
-						     sizeof((*ret_sparse)->areas[0]))
+		    (*ret_sparse)->areas_nr >
+			    (bytes - at - sizeof(**ret_sparse)) / sizeof((*ret_sparse)->areas[0]))
 			return bad_area(why);
 		return 0;
 	}
@@ -582,7 +577,7 @@ static int check_region(struct vu_device *dev, unsigned int region, uint64_t byt
 {
 	_Alignas(8) uint8_t space[REGION_INFO_MAX];
 	struct vfio_user_region_info *info = (struct vfio_user_region_info *)space;
-	struct vfio_user_fds fds = { .count = 0 };
+	struct vfio_user_fds fds = {.count = 0};
 	size_t got;
 	int err;
 
@@ -593,8 +588,8 @@ static int check_region(struct vu_device *dev, unsigned int region, uint64_t byt
 	}
 	if (!err && (info->size < bytes || !(info->flags & VFIO_USER_REGION_FLAG_READ) ||
 		     !(info->flags & VFIO_USER_REGION_FLAG_WRITE)))
-		err = reason_add(why, -EPROTO, "region %u of the server's device is not a Metis card's",
-				 region);
+		err = reason_add(why, -EPROTO,
+				 "region %u of the server's device is not a Metis card's", region);
 	if (!err && region == METIS_BAR_L2 && (info->flags & VFIO_USER_REGION_FLAG_MMAP) &&
 	    fds.count == 1)
 		err = map_l2(dev, info, got, fds.fd[0], why);
@@ -653,6 +648,7 @@ static const struct axdev_pci_ops vu_ops = {
 	.mem_free = vu_mem_free,
 	.irq_setup = vu_irq_setup,
 	.irq_wait = vu_irq_wait,
+	.irq_take = vu_irq_take,
 	.irq_clear = vu_irq_clear,
 	.reset = vu_reset,
 };
@@ -664,7 +660,8 @@ static int create_irqs(struct vu_device *dev, struct reason *why)
 	for (i = 0; i < METIS_IRQ_NR; i++) {
 		dev->irqs[i] = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK | EFD_SEMAPHORE);
 		if (dev->irqs[i] < 0)
-			return reason_add(why, -ENOMEM, "no eventfd to be had: %s", strerror(errno));
+			return reason_add(why, -ENOMEM, "no eventfd to be had: %s",
+					  strerror(errno));
 	}
 	return 0;
 }

@@ -42,7 +42,8 @@ static int broken(struct vfio_user_client *client, int err, struct reason *why)
 				  client->timeout_ms);
 	if (err == -EPROTO)
 		return reason_add(why, -ENODEV, "the card process breaks the vfio-user protocol");
-	return reason_add(why, -ENODEV, "the socket to the card process failed: %s", strerror(-err));
+	return reason_add(why, -ENODEV, "the socket to the card process failed: %s",
+			  strerror(-err));
 }
 
 /* --- requests --- */
@@ -54,8 +55,9 @@ int vfio_user_client_take(struct vfio_user_client *client, struct vfio_user_requ
 	size_t body;
 	int err = 0;
 
-	if ((header->flags & VFIO_USER_TYPE_MASK) != VFIO_USER_TYPE_REPLY || header->id != sent->id ||
-	    header->command != sent->command || header->size < HEADER_BYTES)
+	if ((header->flags & VFIO_USER_TYPE_MASK) != VFIO_USER_TYPE_REPLY ||
+	    header->id != sent->id || header->command != sent->command ||
+	    header->size < HEADER_BYTES)
 		return -EPROTO;
 	body = header->size - HEADER_BYTES;
 	if (body > request->reply_bytes || done > body)
@@ -79,9 +81,8 @@ int vfio_user_client_take(struct vfio_user_client *client, struct vfio_user_requ
 static int recv_start(struct vfio_user_client *client, struct vfio_user_request *request,
 		      struct vfio_user_header *header, size_t *ret_body)
 {
-	struct iovec iov[] = { { header, sizeof(*header) },
-			       { request->reply, request->reply_bytes } };
-	struct msghdr msg = { .msg_iov = iov, .msg_iovlen = 2 };
+	struct iovec iov[] = {{header, sizeof(*header)}, {request->reply, request->reply_bytes}};
+	struct msghdr msg = {.msg_iov = iov, .msg_iovlen = 2};
 	ssize_t got;
 	int err;
 
@@ -108,7 +109,7 @@ static int recv_start(struct vfio_user_client *client, struct vfio_user_request 
 static int send_command(struct vfio_user_client *client, struct vfio_user_header *header,
 			const struct iovec *body, const int *fds, unsigned int fds_nr)
 {
-	struct iovec iov[] = { { header, sizeof(*header) }, body[0], body[1] };
+	struct iovec iov[] = {{header, sizeof(*header)}, body[0], body[1]};
 	int err;
 
 	pthread_mutex_lock(&client->send_lock);
@@ -151,7 +152,7 @@ static int call_reader(struct vfio_user_client *client, struct vfio_user_request
 int vfio_user_client_call(struct vfio_user_client *client, struct vfio_user_request *request,
 			  struct reason *why)
 {
-	struct vfio_user_header header = { .command = request->command };
+	struct vfio_user_header header = {.command = request->command};
 	int err;
 
 	if (atomic_load(&client->dead))
@@ -174,7 +175,7 @@ int vfio_user_client_call(struct vfio_user_client *client, struct vfio_user_requ
 int vfio_user_client_post(struct vfio_user_client *client, enum vfio_user_command command,
 			  const struct iovec *body, struct reason *why)
 {
-	struct vfio_user_header header = { .command = command, .flags = VFIO_USER_NO_REPLY };
+	struct vfio_user_header header = {.command = command, .flags = VFIO_USER_NO_REPLY};
 	int err;
 
 	if (atomic_load(&client->dead))
@@ -192,7 +193,7 @@ int vfio_user_client_post(struct vfio_user_client *client, enum vfio_user_comman
 
 static void set_timeouts(int sock, unsigned int timeout_ms)
 {
-	struct timeval tv = { .tv_sec = timeout_ms / 1000, .tv_usec = timeout_ms % 1000 * 1000 };
+	struct timeval tv = {.tv_sec = timeout_ms / 1000, .tv_usec = timeout_ms % 1000 * 1000};
 
 	setsockopt(sock, SOL_SOCKET, SO_RCVTIMEO, &tv, sizeof(tv));
 	setsockopt(sock, SOL_SOCKET, SO_SNDTIMEO, &tv, sizeof(tv));
@@ -200,7 +201,7 @@ static void set_timeouts(int sock, unsigned int timeout_ms)
 
 static int connect_socket(struct vfio_user_client *client, const char *path, struct reason *why)
 {
-	struct sockaddr_un addr = { .sun_family = AF_UNIX };
+	struct sockaddr_un addr = {.sun_family = AF_UNIX};
 
 	if (!*path || strlen(path) >= sizeof(addr.sun_path))
 		return reason_add(why, -EINVAL, "socket path \"%.120s\" must have 1 to %zu bytes",
@@ -213,10 +214,9 @@ static int connect_socket(struct vfio_user_client *client, const char *path, str
 	if (!connect(client->sock, (struct sockaddr *)&addr, sizeof(addr)))
 		return 0;
 	if (errno == ENOENT || errno == ECONNREFUSED)
-		return reason_add(
-			why, -ENODEV,
-			"no card listens at %s: start one with `tethys card --socket %s`", path,
-			path);
+		return reason_add(why, -ENODEV,
+				  "no card listens at %s: start one with `tethys card --socket %s`",
+				  path, path);
 	return reason_add(why, -ENODEV, "can't connect to %s: %s", path,
 			  errno == EAGAIN ? "the card process does not answer" : strerror(errno));
 }
@@ -227,11 +227,12 @@ static int take_twin(struct vfio_user_client *client, struct vfio_user_fds *fds,
 	struct stat st;
 
 	if (!client->peer.twin_socket || client->peer.twin_fd_index < 0)
-		return fds->count ? reason_add(why, -EPROTO, "the card process sends a stray file") :
-				    0;
+		return fds->count ? reason_add(why, -EPROTO, "the card process sends a stray file")
+				  : 0;
 	client->twin = vfio_user_fds_take(fds, client->peer.twin_fd_index);
 	if (client->twin < 0 || fstat(client->twin, &st) || !S_ISSOCK(st.st_mode))
-		return reason_add(why, -EPROTO, "the card process names a twin socket it has not sent");
+		return reason_add(why, -EPROTO,
+				  "the card process names a twin socket it has not sent");
 	set_timeouts(client->twin, client->timeout_ms);
 	return 0;
 }
@@ -248,7 +249,8 @@ static int check_version(struct vfio_user_client *client, const struct vfio_user
 				  version->major, version->minor, VFIO_USER_MAJOR, VFIO_USER_MINOR);
 	vfio_user_caps_default(&client->peer);
 	if (bytes > sizeof(*version)) {
-		err = vfio_user_caps_parse(version->json, bytes - sizeof(*version), &client->peer, why);
+		err = vfio_user_caps_parse(version->json, bytes - sizeof(*version), &client->peer,
+					   why);
 		if (err)
 			return reason_add(why, -EPROTO, "the card process breaks the protocol");
 	}
@@ -268,9 +270,9 @@ static int negotiate(struct vfio_user_client *client, struct reason *why)
 		.twin_socket = client->offer_twin,
 		.twin_fd_index = -1,
 	};
-	struct vfio_user_version ours = { .major = VFIO_USER_MAJOR, .minor = VFIO_USER_MINOR };
+	struct vfio_user_version ours = {.major = VFIO_USER_MAJOR, .minor = VFIO_USER_MINOR};
 	_Alignas(8) uint8_t reply[sizeof(ours) + VFIO_USER_MAX_JSON];
-	struct vfio_user_fds fds = { .count = 0 };
+	struct vfio_user_fds fds = {.count = 0};
 	struct vfio_user_request request = {
 		.command = VFIO_USER_VERSION,
 		.reply = reply,
@@ -283,8 +285,8 @@ static int negotiate(struct vfio_user_client *client, struct reason *why)
 	len = vfio_user_caps_print(&caps, json, sizeof(json));
 	if (len < 0)
 		return len;
-	request.body[0] = (struct iovec){ &ours, sizeof(ours) };
-	request.body[1] = (struct iovec){ json, len };
+	request.body[0] = (struct iovec){&ours, sizeof(ours)};
+	request.body[1] = (struct iovec){json, len};
 	err = vfio_user_client_call(client, &request, NULL);
 	if (err == -EBUSY)
 		reason_add(why, err, "another program is using this card");
@@ -293,7 +295,8 @@ static int negotiate(struct vfio_user_client *client, struct reason *why)
 	else if (err)
 		err = reason_add(why, -EPROTO, "the card process refuses us: %s", strerror(-err));
 	else
-		err = check_version(client, (struct vfio_user_version *)reply, request.reply_bytes, &fds, why);
+		err = check_version(client, (struct vfio_user_version *)reply, request.reply_bytes,
+				    &fds, why);
 	vfio_user_fds_close(&fds);
 	return err;
 }

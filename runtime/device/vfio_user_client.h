@@ -33,8 +33,8 @@ struct vfio_user_request {
 	struct iovec body[2]; /* unused: length 0 */
 	const int *fds;
 	unsigned int fds_nr;
-	void *reply;	    /* body of the reply */
-	size_t reply_bytes; /* room; after success what came */
+	void *reply;			 /* body of the reply */
+	size_t reply_bytes;		 /* room; after success what came */
 	struct vfio_user_fds *reply_fds; /* NULL: none may come */
 };
 
@@ -50,16 +50,18 @@ struct vfio_user_client {
 	atomic_bool dead;
 	vfio_user_dma_fn dma;
 	void *dma_ctx;
-	uint8_t *command; /* the command being answered; [VFIO_USER_MAX_MESSAGE], its thread's only */
-	int stop;	  /* eventfd: the threads shall end; -1 */
+	uint8_t *
+		command; /* the command being answered; [VFIO_USER_MAX_MESSAGE], its thread's only */
+	int stop;	 /* eventfd: the threads shall end; -1 */
 	pthread_t reader, answerer;
 	bool has_reader, has_answerer;
 	/* Locks in this order. */
-	pthread_mutex_t lock;	   /* one request with its reply at a time; next_id */
-	pthread_mutex_t send_lock; /* protects the writing side of sock, one message at a time */
+	pthread_mutex_t lock;	    /* one request with its reply at a time; next_id */
+	pthread_mutex_t send_lock;  /* protects the writing side of sock, one message at a time */
 	pthread_mutex_t queue_lock; /* protects all below; held for moments */
 	pthread_cond_t queue_changed;
-	struct vfio_user_request *pending; /* waits for the reader, which writes to it; NULL: none */
+	struct vfio_user_request
+		*pending; /* waits for the reader, which writes to it; NULL: none */
 	struct vfio_user_header pending_sent;
 	int pending_ret; /* 0; > 0 the server's error number; < 0 the stream is broken */
 	bool reader_gone;
@@ -86,8 +88,7 @@ void vfio_user_client_deinit(struct vfio_user_client *client);
  * Return: 0; -ENODEV nobody listens or answers; -EBUSY the server has another client; -EPROTO;
  * -EINVAL path too long; -ENOMEM.
  */
-int vfio_user_client_connect(struct vfio_user_client *client, const char *path,
-			     struct reason *why);
+int vfio_user_client_connect(struct vfio_user_client *client, const char *path, struct reason *why);
 
 /**
  * vfio_user_client_call() - send a request and wait for its reply

@@ -34,7 +34,7 @@ static int send_reply(struct vfio_user_client *client, const struct vfio_user_he
 		.flags = VFIO_USER_TYPE_REPLY | (err ? VFIO_USER_ERROR : 0),
 		.error = -err,
 	};
-	struct iovec iov[] = { { &header, sizeof(header) }, { (void *)body, bytes } };
+	struct iovec iov[] = {{&header, sizeof(header)}, {(void *)body, bytes}};
 	int ret;
 
 	if (command->flags & VFIO_USER_NO_REPLY)
@@ -56,7 +56,8 @@ static int answer_dma(struct vfio_user_client *client, const struct vfio_user_he
 
 	if (bytes < sizeof(*access))
 		return send_reply(client, command, -EINVAL, NULL, 0);
-	if (access->count > VFIO_USER_MAX_DATA || (write && access->count > bytes - sizeof(*access)))
+	if (access->count > VFIO_USER_MAX_DATA ||
+	    (write && access->count > bytes - sizeof(*access)))
 		return send_reply(client, command, -E2BIG, NULL, 0);
 	err = client->dma(client->dma_ctx, write, access->iova, access->data, access->count);
 	return send_reply(client, command, err, access,
@@ -85,8 +86,8 @@ static int serve_twin(struct vfio_user_client *client)
 	if (!err && !is_command(&header))
 		err = -EPROTO;
 	if (!err)
-		err = vfio_user_recv(client->twin, client->command, header.size - HEADER_BYTES, NULL,
-				     client->timeout_ms);
+		err = vfio_user_recv(client->twin, client->command, header.size - HEADER_BYTES,
+				     NULL, client->timeout_ms);
 	return err ? err : answer(client, &header);
 }
 
@@ -178,7 +179,7 @@ bool vfio_user_serve_expect(struct vfio_user_client *client, struct vfio_user_re
 int vfio_user_serve_await(struct vfio_user_client *client)
 {
 	uint64_t end = axdev_now_us() + client->timeout_ms * 1000ull;
-	struct timespec ts = { .tv_sec = end / 1000000, .tv_nsec = end % 1000000 * 1000 };
+	struct timespec ts = {.tv_sec = end / 1000000, .tv_nsec = end % 1000000 * 1000};
 	bool late = false;
 	int ret;
 
@@ -229,7 +230,7 @@ static int read_reply(struct vfio_user_client *client, const struct vfio_user_he
 
 static int serve_shared(struct vfio_user_client *client)
 {
-	struct vfio_user_fds fds = { .count = 0 };
+	struct vfio_user_fds fds = {.count = 0};
 	struct vfio_user_header header;
 	int err;
 
@@ -250,9 +251,9 @@ static void *reader_thread(void *arg)
 	struct vfio_user_client *client = arg;
 	bool twin = client->twin >= 0;
 	struct pollfd fds[] = {
-		{ .fd = client->stop, .events = POLLIN },
-		{ .fd = client->sock, .events = twin ? POLLRDHUP : POLLIN },
-		{ .fd = client->twin, .events = POLLIN },
+		{.fd = client->stop, .events = POLLIN},
+		{.fd = client->sock, .events = twin ? POLLRDHUP : POLLIN},
+		{.fd = client->twin, .events = POLLIN},
 	};
 	int err = 0;
 

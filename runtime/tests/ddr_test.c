@@ -26,7 +26,7 @@ static void test_ddr_takes_first_fit_and_aligns(void)
 
 static void test_ddr_full_is_an_error_until_freed(void)
 {
-	struct reason why = { 0 };
+	struct reason why = {0};
 	uint64_t a = 0, b = 77;
 	struct ddr ddr;
 
@@ -58,8 +58,8 @@ static void test_ddr_of_no_size_has_nothing(void)
 static void test_ddr_random_use_never_overlaps(void)
 {
 	enum { UNITS = 256, LIVE = 40 };
-	unsigned char map[UNITS] = { 0 };
-	uint64_t addr[LIVE] = { 0 }, units[LIVE] = { 0 }, u;
+	unsigned char map[UNITS] = {0};
+	uint64_t addr[LIVE] = {0}, units[LIVE] = {0}, u;
 	unsigned int n, i, seed = 1;
 	struct ddr ddr;
 

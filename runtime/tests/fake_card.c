@@ -50,7 +50,7 @@ void fake_reset(void)
 
 static void sleep_ms(unsigned int ms)
 {
-	struct timespec ts = { ms / 1000, (ms % 1000) * 1000000l };
+	struct timespec ts = {ms / 1000, (ms % 1000) * 1000000l};
 
 	nanosleep(&ts, NULL);
 }
@@ -58,6 +58,13 @@ static void sleep_ms(unsigned int ms)
 static struct metis_context *context_of(struct fake_dev *dev, unsigned int n)
 {
 	return (struct metis_context *)(dev->l2 + CONTEXTS_OFFSET) + n;
+}
+
+/* By address: members of a packed struct may lie anywhere as far as the compiler knows. */
+static uint64_t *sts_of(struct fake_dev *dev, unsigned int n)
+{
+	return (uint64_t *)(dev->l2 + CONTEXTS_OFFSET + n * sizeof(struct metis_context) +
+			    offsetof(struct metis_context, sts));
 }
 
 static void *memory_at(struct fake_dev *dev, uint64_t addr, uint64_t len)
@@ -84,8 +91,8 @@ static int copy_tensors(struct fake_dev *dev, const struct metis_fw_request *req
 		return -EINVAL;
 	for (i = 0; i < out; i++) {
 		const struct metis_fw_tensor *from = &t[i % in], *to = &t[in + i];
-		uint64_t bytes = le64toh(to->bytes) < le64toh(from->bytes) ? le64toh(to->bytes) :
-									      le64toh(from->bytes);
+		uint64_t bytes = le64toh(to->bytes) < le64toh(from->bytes) ? le64toh(to->bytes)
+									   : le64toh(from->bytes);
 		void *src = memory_at(dev, le64toh(from->addr), le64toh(from->bytes));
 		void *dst = memory_at(dev, le64toh(to->addr), le64toh(to->bytes));
 
@@ -171,8 +178,8 @@ static void complete(struct fake_dev *dev, const struct fake_command *command,
 		       strnlen(fake.refuse_text, sizeof(request->reply.text)));
 	pthread_mutex_lock(&dev->lock);
 	dev->busy[command->context] = false;
-	__atomic_store_n((uint64_t *)&context_of(dev, command->context)->sts,
-			 htole64(METIS_FW_STS(seq, status)), __ATOMIC_RELEASE);
+	__atomic_store_n(sts_of(dev, command->context), htole64(METIS_FW_STS(seq, status)),
+			 __ATOMIC_RELEASE);
 	if (!fake.lose_irqs)
 		dev->irqs[METIS_IRQ_CONTEXT(command->context)]++;
 	pthread_cond_broadcast(&dev->changed);
@@ -222,7 +229,9 @@ static void command_written(struct fake_dev *dev, unsigned int context)
 		context_of(dev, context)->sts =
 			htole64(METIS_FW_STS(METIS_FW_CMD_SEQ(cmd), METIS_FW_STS_BUSY));
 		command = malloc(sizeof(*command));
-		*command = (struct fake_command){ dev, context, cmd };
+		if (!command)
+			abort();
+		*command = (struct fake_command){dev, context, cmd};
 		dev->threads++;
 		pthread_create(&thread, NULL, command_main, command);
 		pthread_detach(thread);
@@ -342,7 +351,7 @@ static int fake_buf_alloc(struct axdev *axdev, size_t bytes, struct axdev_buf *r
 	(void)axdev;
 	if (ptr == MAP_FAILED)
 		return reason_add(why, -ENOMEM, "fake: out of memory");
-	*ret_buf = (struct axdev_buf){ .ptr = ptr, .bytes = bytes };
+	*ret_buf = (struct axdev_buf){.ptr = ptr, .bytes = bytes};
 	return 0;
 }
 

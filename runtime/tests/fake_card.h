@@ -17,27 +17,27 @@
 struct fake_card {
 	/* faults */
 	int open_err;
-	bool no_protocol;	/* no tethys area */
-	bool no_user_memory;	/* xfer_user is -ENOTSUP */
-	int xfer_err;		/* of each transfer, once xfer_good are over */
+	bool no_protocol;    /* no tethys area */
+	bool no_user_memory; /* xfer_user is -ENOTSUP */
+	int xfer_err;	     /* of each transfer, once xfer_good are over */
 	int xfer_good;
-	bool lose_irqs;		/* of the contexts */
-	bool hang;		/* commands never end */
-	bool deaf;		/* nor when cancelled */
-	int32_t refuse_status;	/* of every command */
+	bool lose_irqs;		       /* of the contexts */
+	bool hang;		       /* commands never end */
+	bool deaf;		       /* nor when cancelled */
+	_Atomic int32_t refuse_status; /* of every command */
 	uint32_t refuse_reason;
 	const char *refuse_text;
 	unsigned int run_ms;
-	atomic_bool gone;	/* everything is -ENODEV from now on */
-	bool two_cards;		/* list vfio-user:/fake as well */
+	atomic_bool gone; /* everything is -ENODEV from now on */
+	bool two_cards;	  /* list vfio-user:/fake as well */
 
 	/* seen */
 	atomic_uint opens, closes;
 	atomic_uint loads, unloads, runs, cancels;
 	atomic_uint transfers, user_transfers;
-	atomic_ullong uploaded; /* bytes to the card */
-	atomic_uint modules;	/* loaded now */
-	atomic_uint overlaps;	/* commands stored while one was running: must stay 0 */
+	atomic_ullong uploaded;		   /* bytes to the card */
+	atomic_uint modules;		   /* loaded now */
+	atomic_uint overlaps;		   /* commands stored while one was running: must stay 0 */
 	atomic_uint running, most_running; /* runs at a time, all contexts */
 	uint32_t last_cores;
 	uint32_t last_context;

@@ -30,8 +30,8 @@ static_assert(std::is_same_v<decltype(axrTensorInfo::padding), size_t[8][2]>);
 
 struct Holder {
 	axr::ptr<axrContext> context = axr::to_ptr(axr_create_context());
-	axr::ptr<axrProperties> properties =
-		axr::to_ptr(axr_create_properties(context.get(), "aipu_cores=4\nnum_sub_devices=1\n"));
+	axr::ptr<axrProperties> properties = axr::to_ptr(
+		axr_create_properties(context.get(), "aipu_cores=4\nnum_sub_devices=1\n"));
 	axr::ptr<axrModel> model;
 };
 
@@ -39,7 +39,8 @@ int main()
 {
 	Holder holder;
 	int8_t bytes[4] = {};
-	axrArgument host{bytes, 0, 0, 0}, dmabuf{nullptr, 3, 0, 0}, sized{bytes, {}, 0, sizeof(bytes)};
+	axrArgument host{bytes, 0, 0, 0}, dmabuf{nullptr, 3, 0, 0},
+		sized{bytes, {}, 0, sizeof(bytes)};
 	std::vector<axrArgument> arguments{host, dmabuf, sized};
 	axrTensorInfo info{};
 	size_t sum = 0;
@@ -51,10 +52,12 @@ int main()
 	      "pointers convert to bool");
 	check(!std::strcmp(axr_get_property(holder.properties.get(), "num_sub_devices"), "1"),
 	      "properties are read back");
-	axr_set_logger(holder.context.get(), AXR_LOG_WARNING,
-		       [](void *, axrLogLevel, const char *) {}, nullptr);
+	axr_set_logger(
+		holder.context.get(), AXR_LOG_WARNING, [](void *, axrLogLevel, const char *) {},
+		nullptr);
 	check(!axr_load_model(holder.context.get(), "/nonexistent.onnx") &&
-		      axr_last_error(AXR_OBJECT(holder.context.get())) == AXR_ERROR_INVALID_ARGUMENT,
+		      axr_last_error(AXR_OBJECT(holder.context.get())) ==
+			      AXR_ERROR_INVALID_ARGUMENT,
 	      "errors are seen on the context");
 	std::printf("1..%d\n", count);
 	return failed != 0;

@@ -12,7 +12,7 @@ struct axrModel;
 static void test_header_positional_argument_fills_fields_in_order(void)
 {
 	char bytes[4];
-	axrArgument a = { bytes, 0, 0, 4 }, b = { NULL, 7, 0, 0 };
+	axrArgument a = {bytes, 0, 0, 4}, b = {NULL, 7, 0, 0};
 
 	EXPECT(a.ptr == bytes && a.size == 4);
 	EXPECT(!b.ptr && b.fd == 7);

@@ -141,8 +141,8 @@ static void test_model_folder_with_one_onnx_is_taken(void)
 
 static void test_model_json_may_not_leave_its_folder(void)
 {
-	static const char *const bad[] = { "../plain.onnx", "/etc/passwd", "a/../../plain.onnx", "..",
-					   "", "a/.." };
+	static const char *const bad[] = {
+		"../plain.onnx", "/etc/passwd", "a/../../plain.onnx", "..", "", "a/.."};
 	char text[128];
 	size_t i;
 
@@ -158,13 +158,19 @@ static void test_model_json_may_not_leave_its_folder(void)
 
 static void test_model_bad_json_is_refused(void)
 {
-	static const char *const bad[] = { "",	  "{",	      "[]",	 "7",
-					   "{}",  "{\"tethys\": 3}", "{\"tethys\": {}}",
-					   "{\"tethys\": {\"onnx\": 5}}",
-					   "{\"tethys\": {\"onnx\": \"a\\u0000b\"}}",
-					   "{\"tethys\": {\"onnx\": \"plain.onnx\", \"properties\": 1}}",
-					   "{\"tethys\": {\"onnx\": \"plain.onnx\", \"properties\": {\"a\": 1}}}",
-					   "[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[" };
+	static const char *const bad[] = {
+		"",
+		"{",
+		"[]",
+		"7",
+		"{}",
+		"{\"tethys\": 3}",
+		"{\"tethys\": {}}",
+		"{\"tethys\": {\"onnx\": 5}}",
+		"{\"tethys\": {\"onnx\": \"a\\u0000b\"}}",
+		"{\"tethys\": {\"onnx\": \"plain.onnx\", \"properties\": 1}}",
+		"{\"tethys\": {\"onnx\": \"plain.onnx\", \"properties\": {\"a\": 1}}}",
+		"[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[["};
 	size_t i;
 
 	for (i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
@@ -202,7 +208,7 @@ static void test_model_files_of_other_kinds_are_refused(void)
 static void test_model_module_passes_the_cards_check(void)
 {
 	struct engine_module module;
-	struct reason why = { 0 };
+	struct reason why = {0};
 	char *data;
 	void *bytes = NULL;
 	size_t n = 0;
@@ -214,7 +220,8 @@ static void test_model_module_passes_the_cards_check(void)
 	EXPECT_STR(module.header->name, "plain.onnx");
 	EXPECT_STR(module.outputs[0].name, "y");
 	EXPECT_EQ(module.inputs[0].bytes, 1 * 5 * 7 * 4);
-	EXPECT_EQ((uintptr_t)((const char *)module.payload - (char *)bytes) % METIS_MODULE_ALIGN, 0);
+	EXPECT_EQ((uintptr_t)((const char *)module.payload - (char *)bytes) % METIS_MODULE_ALIGN,
+		  0);
 	data = bytes;
 	data[n - 1] ^= 1;
 	EXPECT(card_module_check(bytes, n, &module, &why) < 0);

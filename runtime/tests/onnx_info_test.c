@@ -27,8 +27,8 @@ static struct reason why;
 
 static int read_bytes(const void *data, size_t bytes)
 {
-	struct memory memory = { data, bytes, 0 };
-	struct onnx_source source = { &memory, bytes, memory_read };
+	struct memory memory = {data, bytes, 0};
+	struct onnx_source source = {&memory, bytes, memory_read};
 
 	why.text[0] = 0;
 	return onnx_info_read(&source, &info, &why);
@@ -68,9 +68,9 @@ static void test_info_types_have_their_size(void)
 {
 	static const struct {
 		unsigned int dtype, bytes;
-	} types[] = { { METIS_F32, 4 }, { METIS_U8, 1 },  { METIS_I8, 1 },   { METIS_U16, 2 },
-		      { METIS_I16, 2 }, { METIS_I32, 4 }, { METIS_I64, 8 },  { METIS_BOOL, 1 },
-		      { METIS_F16, 2 }, { METIS_F64, 8 }, { METIS_U32, 4 },  { METIS_U64, 8 } };
+	} types[] = {{METIS_F32, 4}, {METIS_U8, 1},  {METIS_I8, 1},  {METIS_U16, 2},
+		     {METIS_I16, 2}, {METIS_I32, 4}, {METIS_I64, 8}, {METIS_BOOL, 1},
+		     {METIS_F16, 2}, {METIS_F64, 8}, {METIS_U32, 4}, {METIS_U64, 8}};
 	struct pb *graph;
 	size_t i;
 
@@ -85,7 +85,7 @@ static void test_info_types_have_their_size(void)
 
 static void test_info_initializers_are_no_inputs(void)
 {
-	static const float weights[] = { 1, 2, 3 };
+	static const float weights[] = {1, 2, 3};
 	struct pb *graph = pb_new(), *sparse = pb_new();
 
 	pb_message(graph, 11, onnx_value("w", 1, "3"));
@@ -105,8 +105,8 @@ static void test_info_weights_are_not_read(void)
 	const size_t bytes = 8u << 20;
 	struct pb *model = pb_new(), *head = pb_new();
 	unsigned char *big = calloc(1, bytes + 4096);
-	struct memory memory = { big, 0, 0 };
-	struct onnx_source source = { &memory, 0, memory_read };
+	struct memory memory = {big, 0, 0};
+	struct onnx_source source = {&memory, 0, memory_read};
 	struct pb *initializer = pb_new(), *graph = pb_new();
 	size_t graph_bytes, at = 0;
 
@@ -202,7 +202,7 @@ static void test_info_sequence_is_refused(void)
 
 static void test_info_external_weights_are_refused(void)
 {
-	static const float weights[] = { 1 };
+	static const float weights[] = {1};
 	struct pb *graph = pb_new(), *tensor = onnx_weights("w", weights, 1);
 
 	pb_uint(tensor, 14, 1);
@@ -268,8 +268,8 @@ static void test_info_nothing_in_or_out_is_refused(void)
 static void test_info_garbage_is_refused(void)
 {
 	static const char text[] = "this is not a model at all, it is a piece of text";
-	static const unsigned char ones[64] = { [0 ... 63] = 0xff };
-	static const unsigned char group[] = { 0x0b, 0x0c };
+	static const unsigned char ones[64] = {[0 ... 63] = 0xff};
+	static const unsigned char group[] = {0x0b, 0x0c};
 
 	EXPECT_EQ(read_bytes(text, sizeof(text)), -EINVAL);
 	EXPECT_EQ(read_bytes(ones, sizeof(ones)), -EINVAL);
@@ -311,7 +311,7 @@ static int failing_read(void *ctx, uint64_t offset, void *buf, size_t len)
 
 static void test_info_read_error_is_handed_on(void)
 {
-	struct onnx_source source = { NULL, 100, failing_read };
+	struct onnx_source source = {NULL, 100, failing_read};
 
 	why.text[0] = 0;
 	EXPECT_EQ(onnx_info_read(&source, &info, &why), -EIO);

@@ -60,14 +60,14 @@ struct target {
 	const char *text;
 };
 static const struct prop_spec specs[] = {
-	{ "number", PROP_UINT, offsetof(struct target, number), 2, 4000000000u },
-	{ "flag", PROP_BOOL, offsetof(struct target, flag), 0, 0 },
-	{ "text", PROP_TEXT, offsetof(struct target, text), 0, 0 },
+	{"number", PROP_UINT, offsetof(struct target, number), 2, 4000000000u},
+	{"flag", PROP_BOOL, offsetof(struct target, flag), 0, 0},
+	{"text", PROP_TEXT, offsetof(struct target, text), 0, 0},
 };
 
 static int fill(const char *text, struct target *target, struct reason *why)
 {
-	struct propset set = { 0 };
+	struct propset set = {0};
 	int r;
 
 	memset(target, 0, sizeof(*target));
@@ -81,11 +81,17 @@ static int fill(const char *text, struct target *target, struct reason *why)
 
 static void test_properties_fill_checks_values(void)
 {
-	static const char *const bad[] = { "number=",	"number=1", "number=-3", "number=0x10",
-					   "number=3 4", "number=4000000001",
-					   "number=99999999999999999999999999", "flag=2",
-					   "flag=true", "flag=" };
-	struct reason why = { 0 };
+	static const char *const bad[] = {"number=",
+					  "number=1",
+					  "number=-3",
+					  "number=0x10",
+					  "number=3 4",
+					  "number=4000000001",
+					  "number=99999999999999999999999999",
+					  "flag=2",
+					  "flag=true",
+					  "flag="};
+	struct reason why = {0};
 	struct target target;
 	size_t i;
 
@@ -101,7 +107,7 @@ static void test_properties_fill_checks_values(void)
 
 static void test_properties_unknown_is_named(void)
 {
-	struct propset set = { 0 };
+	struct propset set = {0};
 
 	EXPECT_EQ(propset_parse(&set, "number=3;depth=2"), 0);
 	EXPECT_STR(propset_unknown(&set, specs, 3), "depth");

@@ -20,7 +20,7 @@ static char bad_path[] = "/tmp/tethys-sim-XXXXXX.onnx";
 static axrConnection *connect_sim(axrContext *ctx, unsigned int cores, const char *properties)
 {
 	axrProperties *p = axr_create_properties(ctx, properties);
-	axrDeviceInfo sim = { .name = "sim" };
+	axrDeviceInfo sim = {.name = "sim"};
 	axrConnection *conn = axr_device_connect(ctx, &sim, cores, p);
 
 	if (!conn)
@@ -40,8 +40,8 @@ static axrModelInstance *load(axrContext *ctx, axrConnection *conn, const char *
 
 static axrResult run(axrModelInstance *inst, float *in, float *out)
 {
-	axrArgument from = { in, 0, 0, ELEMENTS * sizeof(float) };
-	axrArgument to = { out, 0, 0, ELEMENTS * sizeof(float) };
+	axrArgument from = {in, 0, 0, ELEMENTS * sizeof(float)};
+	axrArgument to = {out, 0, 0, ELEMENTS * sizeof(float)};
 
 	return axr_run_model_instance(inst, &from, 1, &to, 1);
 }
@@ -86,7 +86,7 @@ static void test_sim_null_engine_copies(void)
 {
 	axrContext *ctx = axr_create_context();
 	axrConnection *conn = connect_sim(ctx, 1, "tethys.engine=null");
-	float in[ELEMENTS], out[ELEMENTS] = { 0 };
+	float in[ELEMENTS], out[ELEMENTS] = {0};
 	axrModelInstance *inst;
 
 	ASSERT(conn);
@@ -126,7 +126,7 @@ static void test_sim_onnx_engine_computes(void)
 
 static void test_sim_personalities_all_run(void)
 {
-	static const char *const names[] = { "1.3.2", "1.6.0", "1.8.0" };
+	static const char *const names[] = {"1.3.2", "1.6.0", "1.8.0"};
 	float in[ELEMENTS], out[ELEMENTS];
 	char properties[64];
 	axrContext *ctx;
@@ -135,8 +135,8 @@ static void test_sim_personalities_all_run(void)
 
 	for (i = 0; i < 3; i++) {
 		ctx = axr_create_context();
-		snprintf(properties, sizeof(properties),
-			 "tethys.engine=null;tethys.personality=%s", names[i]);
+		snprintf(properties, sizeof(properties), "tethys.engine=null;tethys.personality=%s",
+			 names[i]);
 		conn = connect_sim(ctx, 2, properties);
 		ASSERT(conn);
 		EXPECT_STR(tethys_connection_personality(conn), names[i]);
@@ -152,7 +152,7 @@ static void test_sim_other_settings_while_open_are_refused(void)
 	axrContext *ctx = axr_create_context();
 	axrConnection *conn = connect_sim(ctx, 1, "tethys.engine=null");
 	axrProperties *p = axr_create_properties(ctx, "tethys.engine=onnx");
-	axrDeviceInfo sim = { .name = "sim" };
+	axrDeviceInfo sim = {.name = "sim"};
 
 	ASSERT(conn);
 	EXPECT(!axr_device_connect(ctx, &sim, 1, p));
@@ -219,7 +219,7 @@ struct client {
 static void *client_main(void *arg)
 {
 	struct client *client = arg;
-	axrDeviceInfo sim = { .name = "sim" };
+	axrDeviceInfo sim = {.name = "sim"};
 	axrConnection *conn = axr_device_connect(client->ctx, &sim, 1, NULL);
 	axrModelInstance *inst = conn ? axr_load_model_instance(conn, client->model, NULL) : NULL;
 	float in[ELEMENTS], out[ELEMENTS];
@@ -243,7 +243,7 @@ static void test_sim_connections_run_side_by_side(void)
 	unsigned int i;
 
 	for (i = 0; i < 4; i++) {
-		clients[i] = (struct client){ ctx, model, i, 0 };
+		clients[i] = (struct client){ctx, model, i, 0};
 		pthread_create(&threads[i], NULL, client_main, &clients[i]);
 	}
 	for (i = 0; i < 4; i++) {

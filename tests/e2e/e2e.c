@@ -98,26 +98,41 @@ int e2e_wait(pid_t pid, unsigned int timeout_ms)
 }
 
 struct text {
-	char *data;
-	size_t bytes;
+	char *data; /* NUL-terminated */
+	size_t bytes, room;
 };
+
+/* Doubles, because some outputs are models of 50 MB. */
+static bool text_grow(struct text *text, size_t more)
+{
+	size_t room = text->room ? text->room : 4096;
+	char *data;
+
+	if (text->bytes + more > OUTPUT_MAX)
+		return false;
+	while (room < text->bytes + more + 1)
+		room *= 2;
+	if (room == text->room)
+		return true;
+	data = realloc(text->data, room);
+	if (!data)
+		return false;
+	text->data = data;
+	text->room = room;
+	return true;
+}
 
 /* False at the end of the stream. */
 static bool text_read(struct text *text, int fd)
 {
-	char part[4096];
+	char part[65536];
 	ssize_t n = read(fd, part, sizeof(part));
-	char *data;
 
-	if (n <= 0 || text->bytes + (size_t)n > OUTPUT_MAX)
+	if (n <= 0 || !text_grow(text, (size_t)n))
 		return false;
-	data = realloc(text->data, text->bytes + (size_t)n + 1);
-	if (!data)
-		return false;
-	text->data = data;
-	memcpy(data + text->bytes, part, (size_t)n);
+	memcpy(text->data + text->bytes, part, (size_t)n);
 	text->bytes += (size_t)n;
-	data[text->bytes] = '\0';
+	text->data[text->bytes] = '\0';
 	return true;
 }
 

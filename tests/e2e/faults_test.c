@@ -20,6 +20,13 @@
 
 #define MIB ((size_t)1 << 20)
 
+/* The promise is one of release builds; sanitizers take their time. */
+#ifdef __SANITIZE_ADDRESS__
+#define NEXT_CLIENT_MS 500
+#else
+#define NEXT_CLIENT_MS 100
+#endif
+
 static char dir[PATH_MAX]; /* of this program's run; made in main() */
 
 /* --- the card dies --- */
@@ -78,21 +85,25 @@ static void test_card_after_a_killed_one_takes_its_socket(void)
 /* Copies on all it has until it is killed; says on @fd when it has begun. */
 static void copy_forever(const char *device, int fd)
 {
+	/* The death is what is tested, not the speed of a busy machine. */
+	const struct axdev_options patient = {.dma_timeout_ms = 20000};
 	struct axdev_buf buf;
 	struct reason why = {0};
 	struct axdev *dev;
 
-	if (axdev_open(device, NULL, &dev, &why) ||
+	if (axdev_open(device, &patient, &dev, &why) ||
 	    dev->ops->buf_alloc(dev, 128 * MIB, &buf, &why)) {
 		fprintf(stderr, "%s\n", why.text);
 		_exit(1);
 	}
-	for (bool told = false;;) {
-		if (dev->ops->xfer(dev, AXDEV_TO_CARD, 0, METIS_DDR_BASE, &buf, 0, 128 * MIB, &why))
+	for (bool told = false;; told = true) {
+		if (dev->ops->xfer(dev, AXDEV_TO_CARD, 0, METIS_DDR_BASE, &buf, 0, 128 * MIB,
+				   &why)) {
+			fprintf(stderr, "%s\n", why.text);
 			_exit(1);
+		}
 		if (!told && write(fd, "!", 1) != 1)
 			_exit(1);
-		told = true;
 	}
 }
 
@@ -148,7 +159,7 @@ static void kill_client(const char *device)
 	close(fds[0]);
 	ms = next_client_ms(device);
 	printf("# the next client was served after %.1f ms\n", ms);
-	EXPECT(ms >= 0 && ms < 100);
+	EXPECT(ms >= 0 && ms < NEXT_CLIENT_MS);
 }
 
 static void test_client_killed_in_mid_dma_next_one_is_served_within_100_ms(void)

@@ -60,7 +60,8 @@ static void power_off(void)
 
 static void power_on(void)
 {
-	const struct card_config config = {.personality = "1.6.0", .engine = "null", .keep_imwr = -1};
+	const struct card_config config = {
+		.personality = "1.6.0", .engine = "null", .keep_imwr = -1};
 	const struct card_bus bus = {.dma_read = bus_read, .dma_write = bus_write, .msi = bus_msi};
 
 	host = calloc(1, HOST_BYTES);
@@ -122,7 +123,8 @@ static void put_element(struct program *program)
 {
 	uint64_t at = METIS_EDMA_LISTS_BASE - METIS_L2_BASE +
 		      take(program, 1) % (8 * METIS_EDMA_LIST_ELEMENTS) * 24;
-	uint64_t iova = HOST_BASE + take(program, 2) * 16, local = METIS_DDR_BASE + take(program, 2);
+	uint64_t iova = HOST_BASE + take(program, 2) * 16,
+		 local = METIS_DDR_BASE + take(program, 2);
 	uint32_t control = take(program, 1), size = take(program, 2);
 	struct metis_edma_element element = {control, size, iova, local};
 
@@ -142,7 +144,8 @@ static void start_list(struct program *program)
 	store(METIS_BAR_EDMA, base + METIS_EDMA_CH_CONTROL1, 0x300, 4);
 	store(METIS_BAR_EDMA, base + METIS_EDMA_CH_LLP_LO, METIS_EDMA_LISTS_BASE + at, 4);
 	store(METIS_BAR_EDMA, base + METIS_EDMA_CH_LLP_HI, 0, 4);
-	store(METIS_BAR_EDMA, write ? METIS_EDMA_WR_DOORBELL : METIS_EDMA_RD_DOORBELL, channel & 3, 4);
+	store(METIS_BAR_EDMA, write ? METIS_EDMA_WR_DOORBELL : METIS_EDMA_RD_DOORBELL, channel & 3,
+	      4);
 }
 
 static void access_region(struct program *program, uint8_t op)

@@ -43,9 +43,9 @@ static void check(const struct onnx_info *info)
 int LLVMFuzzerTestOneInput(const unsigned char *data, size_t bytes)
 {
 	static struct onnx_info info; /* 13 KiB: not for every stack */
-	struct memory memory = { data, bytes };
-	struct onnx_source source = { &memory, bytes, memory_read };
-	struct reason why = { 0 };
+	struct memory memory = {data, bytes};
+	struct onnx_source source = {&memory, bytes, memory_read};
+	struct reason why = {0};
 
 	if (!onnx_info_read(&source, &info, &why))
 		check(&info);

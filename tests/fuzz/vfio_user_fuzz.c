@@ -2,17 +2,21 @@
 /*
  * A hostile client: the input is what it sends, message by message, with descriptors of all kinds.
  *
- * A record is: kind of descriptor, how many, length of the bytes that follow (16 bits), bytes. They go out in
- * one piece, so headers can be cut and joined at will. An even length that fits is fixed up to a
- * message of that size, or hardly any input would get past the first check.
+ * A record is: kind of descriptor, how many, length of the bytes that follow (16 bits), bytes. They
+ * go out in one piece, so headers can be cut and joined at will. An even length that fits is fixed
+ * up to a message of that size, or hardly any input would get past the first check.
  */
 #include <fcntl.h>
+#include <linux/pci_regs.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <unistd.h>
+
+#include <tethys/hw/edma.h>
+#include <tethys/hw/pci.h>
 
 #include "card/transport/vfio_user_server.h"
 #include "common/vfio_user.h"
@@ -55,22 +59,51 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
 	return 0;
 }
 
-/* A VERSION that is fine, so that inputs need not find one; an odd first byte does without. */
+static void send_message(int sock, unsigned int command, const void *body, size_t len,
+			 const void *data, size_t data_len, int fd)
+{
+	const struct vfio_user_header header = {
+		.command = (uint16_t)command,
+		.size = (uint32_t)(sizeof(header) + len + data_len),
+		.flags = command == VFIO_USER_VERSION ? 0 : VFIO_USER_NO_REPLY,
+	};
+	const struct iovec iov[3] = {
+		{.iov_base = (void *)(uintptr_t)&header, .iov_len = sizeof(header)},
+		{.iov_base = (void *)(uintptr_t)body, .iov_len = len},
+		{.iov_base = (void *)(uintptr_t)data, .iov_len = data_len},
+	};
+
+	vfio_user_send(sock, iov, 3, &fd, fd >= 0);
+}
+
+/* A VERSION that is fine, so that inputs need not find one. */
 static void send_version(int sock)
 {
 	static const char json[] = "{\"capabilities\":{\"max_msg_fds\":8}}";
 	const struct vfio_user_version version = {.major = 0};
-	const struct vfio_user_header header = {
-		.command = VFIO_USER_VERSION,
-		.size = sizeof(header) + sizeof(version) + sizeof(json),
-	};
-	const struct iovec iov[3] = {
-		{.iov_base = (void *)(uintptr_t)&header, .iov_len = sizeof(header)},
-		{.iov_base = (void *)(uintptr_t)&version, .iov_len = sizeof(version)},
-		{.iov_base = (void *)(uintptr_t)json, .iov_len = sizeof(json)},
-	};
 
-	vfio_user_send(sock, iov, 3, NULL, 0);
+	send_message(sock, VFIO_USER_VERSION, &version, sizeof(version), json, sizeof(json), -1);
+}
+
+static void send_write32(int sock, unsigned int region, uint64_t offset, uint32_t value)
+{
+	const struct vfio_user_region_access access = {
+		.region = region, .offset = offset, .count = sizeof(value)};
+
+	send_message(sock, VFIO_USER_REGION_WRITE, &access, sizeof(access), &value, sizeof(value),
+		     -1);
+}
+
+/* A card that may do DMA, with memory at address 0 to do it to. */
+static void send_set_up(int sock)
+{
+	const struct vfio_user_dma_map map = {.argsz = sizeof(map), .flags = 3, .size = FILE_BYTES};
+
+	send_write32(sock, VFIO_USER_REGION_CONFIG, PCI_COMMAND,
+		     PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER);
+	send_write32(sock, METIS_BAR_EDMA, METIS_EDMA_RD_ENGINE_EN, 1);
+	send_write32(sock, METIS_BAR_EDMA, METIS_EDMA_WR_ENGINE_EN, 1);
+	send_message(sock, VFIO_USER_DMA_MAP, &map, sizeof(map), NULL, 0, kinds[KIND_MEMFD]);
 }
 
 static void send_record(int sock, const uint8_t *head, const uint8_t *bytes, size_t len)
@@ -122,6 +155,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	fcntl(pair[1], F_SETFL, 0); /* ours fails when full, the server's blocks */
 	if (!(data[0] & 1))
 		send_version(pair[0]);
+	if (!(data[0] & 2))
+		send_set_up(pair[0]);
 	send_all(pair[0], data + 1, size - 1);
 	shutdown(pair[0], SHUT_WR);
 	vfio_user_server_serve(server, pair[1]);

@@ -96,18 +96,17 @@ static void test_irq_vectors_come_in_chunks(void)
 
 static void test_irq_triggers_of_the_client_fire(void)
 {
-	struct {
-		struct vfio_user_irq_set set;
-		uint8_t bools[4];
-	} body = {
-		.set = {.argsz = sizeof(body), .flags = BOOL, .index = MSI, .start = 4, .count = 4},
-		.bools = {1, 0, 1, 0}};
+	uint8_t body[sizeof(struct vfio_user_irq_set) + 4] = {0};
+	struct vfio_user_irq_set *bools = (void *)body;
 
+	*bools = (struct vfio_user_irq_set){
+		.argsz = sizeof(body), .flags = BOOL, .index = MSI, .start = 4, .count = 4};
+	bools->bools[0] = bools->bools[2] = 1;
 	ASSERT(irq_open());
 	EXPECT_EQ(raw_msi(&raw, 0, 16, events), 0);
 	EXPECT_EQ(set(NONE, MSI, 2, 1, NULL, 0), 0);
 	EXPECT_EQ(events_taken(events[2]), 1);
-	EXPECT_EQ(raw_call(&raw, VFIO_USER_DEVICE_SET_IRQS, &body, sizeof(body)), 0);
+	EXPECT_EQ(raw_call(&raw, VFIO_USER_DEVICE_SET_IRQS, body, sizeof(body)), 0);
 	EXPECT_EQ(events_taken(events[4]), 1);
 	EXPECT_EQ(events_taken(events[5]), 0);
 	EXPECT_EQ(events_taken(events[6]), 1);

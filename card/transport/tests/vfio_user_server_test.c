@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* The listener: socket file, clients one after another, stopping. */
 #include <errno.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
@@ -355,6 +356,7 @@ static void test_server_connected_descriptor_is_served_to_its_end(void)
 	int pair[2];
 
 	ASSERT(!socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair));
+	ASSERT(!fcntl(pair[1], F_SETFL, O_NONBLOCK)); /* whatever the giver used it for */
 	config.listen_fd = pair[1];
 	ASSERT_EQ(listener_create(&one, &config), 0);
 	ASSERT(!pthread_create(&one.thread, NULL, run_main, &one));

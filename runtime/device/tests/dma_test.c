@@ -44,7 +44,7 @@ static bool matches(const uint8_t *at, size_t len, unsigned int seed)
 
 static int open_card(struct fixture *fx, const struct axdev_options *options)
 {
-	struct reason why = { "" };
+	struct reason why = {""};
 	int err = fixture_open(fx, mode, personality, options, &why);
 
 	if (err)
@@ -64,7 +64,7 @@ static void mask_irqs(struct fixture *fx, uint32_t mask)
 static int round_trip(struct axdev *dev, int channel, uint64_t card_addr, size_t offset, size_t len,
 		      unsigned int seed, struct reason *why)
 {
-	struct axdev_buf out = { 0 }, in = { 0 };
+	struct axdev_buf out = {0}, in = {0};
 	uint8_t *at;
 	int err;
 
@@ -91,7 +91,7 @@ static int round_trip(struct axdev *dev, int channel, uint64_t card_addr, size_t
 
 #define EXPECT_TRIP(fx, channel, addr, offset, len)                                             \
 	do {                                                                                    \
-		struct reason trip_why = { "" };                                                \
+		struct reason trip_why = {""};                                                  \
 		int trip_err = round_trip((fx)->dev, channel, addr, offset, len, 1, &trip_why); \
 		if (trip_err)                                                                   \
 			TAP_FAIL("%d: %s", trip_err, trip_why.text);                            \
@@ -99,7 +99,7 @@ static int round_trip(struct axdev *dev, int channel, uint64_t card_addr, size_t
 
 static void test_dma_every_size_returns_unchanged(void)
 {
-	static const size_t sizes[] = { 1, 3, 4, 63, 4095, 4096, 4097, 70001, 1u << 20, 64u << 20 };
+	static const size_t sizes[] = {1, 3, 4, 63, 4095, 4096, 4097, 70001, 1u << 20, 64u << 20};
 	struct fixture fx;
 	size_t i;
 
@@ -140,7 +140,7 @@ static void *work(void *arg)
 
 static void run_workers(struct fixture *fx, unsigned int count, bool any)
 {
-	struct worker workers[12] = { 0 };
+	struct worker workers[12] = {0};
 	unsigned int i;
 
 	for (i = 0; i < count; i++) {
@@ -175,7 +175,7 @@ static void test_dma_all_channels_at_once_keep_apart(void)
 static void expect_refused(struct fixture *fx, enum axdev_dir dir, int channel, uint64_t card_addr,
 			   const struct axdev_buf *buf, const char *part)
 {
-	struct reason why = { "" };
+	struct reason why = {""};
 	uint64_t start = axdev_now_us();
 
 	EXPECT_EQ(fx->dev->ops->xfer(fx->dev, dir, channel, card_addr, buf, 0, buf->bytes, &why),
@@ -186,7 +186,7 @@ static void expect_refused(struct fixture *fx, enum axdev_dir dir, int channel, 
 
 static void test_dma_bad_card_address_is_eio_and_channel_lives_on(void)
 {
-	struct axdev_buf buf = { 0 };
+	struct axdev_buf buf = {0};
 	struct fixture fx;
 	int ch;
 
@@ -199,8 +199,9 @@ static void test_dma_bad_card_address_is_eio_and_channel_lives_on(void)
 			expect_refused(&fx, AXDEV_FROM_CARD, ch, METIS_L2_BASE - 1, &buf,
 				       "the card refuses to read");
 			/* Begins well. */
-			expect_refused(&fx, AXDEV_TO_CARD, ch, METIS_L2_BASE + METIS_L2_BYTES - 4096,
-				       &buf, "the card refuses");
+			expect_refused(&fx, AXDEV_TO_CARD, ch,
+				       METIS_L2_BASE + METIS_L2_BYTES - 4096, &buf,
+				       "the card refuses");
 			EXPECT_TRIP(&fx, ch, METIS_DDR_BASE + 77, 3, 5000);
 		}
 	}
@@ -210,10 +211,11 @@ static void test_dma_bad_card_address_is_eio_and_channel_lives_on(void)
 
 static void test_dma_unknown_host_address_is_eio_and_untouched(void)
 {
-	uint8_t *mine = mmap(NULL, 8192, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	uint8_t *mine =
+		mmap(NULL, 8192, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	/* In this process an address of ours is the most tempting one. */
-	struct axdev_buf wrong = { .ptr = mine, .iova = (uintptr_t)mine, .bytes = 8192 };
-	struct axdev_buf buf = { 0 };
+	struct axdev_buf wrong = {.ptr = mine, .iova = (uintptr_t)mine, .bytes = 8192};
+	struct axdev_buf buf = {0};
 	struct fixture fx;
 
 	if (mine == MAP_FAILED || open_card(&fx, NULL)) {
@@ -245,7 +247,7 @@ static void test_dma_unknown_host_address_is_eio_and_untouched(void)
 
 static void test_dma_wrong_arguments_are_einval(void)
 {
-	struct axdev_buf buf = { 0 };
+	struct axdev_buf buf = {0};
 	const struct axdev_ops *ops;
 	struct fixture fx;
 	uint32_t word;
@@ -257,7 +259,8 @@ static void test_dma_wrong_arguments_are_einval(void)
 	}
 	ops = fx.dev->ops;
 	EXPECT_EQ(ops->xfer(fx.dev, AXDEV_TO_CARD, 0, METIS_DDR_BASE, &buf, 0, 0, NULL), -EINVAL);
-	EXPECT_EQ(ops->xfer(fx.dev, AXDEV_TO_CARD, 0, METIS_DDR_BASE, &buf, 4096, 1, NULL), -EINVAL);
+	EXPECT_EQ(ops->xfer(fx.dev, AXDEV_TO_CARD, 0, METIS_DDR_BASE, &buf, 4096, 1, NULL),
+		  -EINVAL);
 	EXPECT_EQ(ops->xfer(fx.dev, AXDEV_TO_CARD, 0, METIS_DDR_BASE, &buf, SIZE_MAX, 2, NULL),
 		  -EINVAL);
 	EXPECT_EQ(ops->xfer(fx.dev, AXDEV_TO_CARD, 4, METIS_DDR_BASE, &buf, 0, 4, NULL), -EINVAL);
@@ -306,9 +309,9 @@ static void test_dma_lost_interrupt_is_healed_and_counted_once(void)
 
 static void test_dma_lost_interrupt_without_healing_times_out(void)
 {
-	struct axdev_options options = { .no_healing = true, .dma_timeout_ms = 300 };
-	struct axdev_buf buf = { 0 };
-	struct reason why = { "" };
+	struct axdev_options options = {.no_healing = true, .dma_timeout_ms = 300};
+	struct axdev_buf buf = {0};
+	struct reason why = {""};
 	struct fixture fx;
 	uint64_t start;
 
@@ -335,7 +338,7 @@ static void test_dma_lost_interrupt_without_healing_times_out(void)
 
 static void test_dma_poll_needs_no_interrupt(void)
 {
-	struct axdev_options options = { .dma_poll = true };
+	struct axdev_options options = {.dma_poll = true};
 	struct fixture fx;
 
 	if (open_card(&fx, &options)) {
@@ -369,9 +372,9 @@ static void test_dma_many_elements_go_in_batches(void)
 
 static void test_dma_channel_works_after_engine_was_off(void)
 {
-	struct axdev_options options = { .dma_timeout_ms = 100 };
-	struct axdev_buf buf = { 0 };
-	struct reason why = { "" };
+	struct axdev_options options = {.dma_timeout_ms = 100};
+	struct axdev_buf buf = {0};
+	struct reason why = {""};
 	uint32_t off = 0, on = 1;
 	struct fixture fx;
 
@@ -394,12 +397,12 @@ static void test_dma_channel_works_after_engine_was_off(void)
 
 static void test_bar_l2_and_registers_read_back(void)
 {
-	uint64_t words[] = { 0x1122334455667788ull, 0x99aabbccddeeff00ull }, got[2] = { 0 };
+	uint64_t words[] = {0x1122334455667788ull, 0x99aabbccddeeff00ull}, got[2] = {0};
 	struct fixture fx;
 	uint32_t reg = 0x12345678, reg_got = 0;
 	unsigned int i;
 	/* Trapped, across the edge of what is mapped, unaligned, and the end. */
-	static const uint64_t offsets[] = { 0x3ff8, 0x4000, 0x10003, METIS_BAR_L2_BYTES - 16 };
+	static const uint64_t offsets[] = {0x3ff8, 0x4000, 0x10003, METIS_BAR_L2_BYTES - 16};
 
 	if (open_card(&fx, NULL)) {
 		EXPECT(!"open");
@@ -412,8 +415,8 @@ static void test_bar_l2_and_registers_read_back(void)
 		EXPECT(!memcmp(words, got, 16));
 		memset(got, 0, sizeof(got));
 	}
-	EXPECT_EQ(fx.dev->ops->bar_write(fx.dev, 0, METIS_EDMA_WR_CH(2) + METIS_EDMA_CH_SAR_LO, &reg,
-					 4, NULL),
+	EXPECT_EQ(fx.dev->ops->bar_write(fx.dev, 0, METIS_EDMA_WR_CH(2) + METIS_EDMA_CH_SAR_LO,
+					 &reg, 4, NULL),
 		  0);
 	EXPECT_EQ(fx.dev->ops->bar_read(fx.dev, 0, METIS_EDMA_WR_CH(2) + METIS_EDMA_CH_SAR_LO,
 					&reg_got, 4, NULL),
@@ -427,7 +430,7 @@ static void test_bar_l2_and_registers_read_back(void)
 static void test_user_memory_is_reached_only_during_the_transfer(void)
 {
 	uint8_t *user = malloc(300007), *back = calloc(1, 300007);
-	struct axdev_buf stale = { .ptr = user, .iova = (uintptr_t)user, .bytes = 300007 };
+	struct axdev_buf stale = {.ptr = user, .iova = (uintptr_t)user, .bytes = 300007};
 	struct fixture fx;
 	int err;
 
@@ -435,8 +438,8 @@ static void test_user_memory_is_reached_only_during_the_transfer(void)
 		EXPECT(!"open");
 	} else {
 		fill(user, 300007, 5);
-		err = fx.dev->ops->xfer_user(fx.dev, AXDEV_TO_CARD, -1, METIS_DDR_BASE, user, 300007,
-					     NULL);
+		err = fx.dev->ops->xfer_user(fx.dev, AXDEV_TO_CARD, -1, METIS_DDR_BASE, user,
+					     300007, NULL);
 		EXPECT_EQ(err, mode == FIXTURE_SIM ? 0 : -ENOTSUP);
 		if (!err) {
 			EXPECT_EQ(fx.dev->ops->xfer_user(fx.dev, AXDEV_FROM_CARD, 1, METIS_DDR_BASE,
@@ -455,8 +458,8 @@ static void test_user_memory_is_reached_only_during_the_transfer(void)
 
 static void test_close_leaves_the_card_to_the_next(void)
 {
-	struct axdev_options options = { .one_socket = mode != FIXTURE_VFIO_USER };
-	struct reason why = { "" };
+	struct axdev_options options = {.one_socket = mode != FIXTURE_VFIO_USER};
+	struct reason why = {""};
 	char name[128];
 	struct fixture fx;
 	int i;

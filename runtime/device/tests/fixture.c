@@ -33,7 +33,7 @@ static void *serve(void *arg)
 
 int fixture_serve(struct fixture *fx, const char *personality, bool no_direct)
 {
-	struct card_config card = { .personality = personality, .engine = "null", .keep_imwr = -1 };
+	struct card_config card = {.personality = personality, .engine = "null", .keep_imwr = -1};
 	struct vfio_user_server_config config = {
 		.path = fx->path,
 		.listen_fd = -1,
@@ -62,7 +62,7 @@ void fixture_unserve(struct fixture *fx)
 int fixture_open(struct fixture *fx, enum fixture_mode mode, const char *personality,
 		 const struct axdev_options *options, struct reason *why)
 {
-	struct axdev_options opts = { 0 };
+	struct axdev_options opts = {0};
 	char name[128] = "sim";
 	int err;
 

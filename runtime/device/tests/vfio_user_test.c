@@ -24,7 +24,7 @@
 
 static void sleep_ms(unsigned int ms)
 {
-	struct timespec ts = { .tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000 };
+	struct timespec ts = {.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000};
 
 	nanosleep(&ts, NULL);
 }
@@ -42,7 +42,7 @@ static int open_at(const char *path, const struct axdev_options *options, struct
 
 static void test_open_unknown_names_say_what_to_write(void)
 {
-	struct reason why = { "" };
+	struct reason why = {""};
 	struct axdev *dev = NULL;
 
 	EXPECT_EQ(axdev_open("pci:1", NULL, &dev, &why), -EINVAL);
@@ -59,13 +59,14 @@ static void test_open_unknown_names_say_what_to_write(void)
 
 static void test_open_where_nobody_listens_says_how_to_start_one(void)
 {
-	struct reason why = { "" };
+	struct reason why = {""};
 	struct axdev *dev = NULL;
 	char path[300];
 
 	EXPECT_EQ(open_at("/nonexistent/card.sock", NULL, &dev, &why), -ENODEV);
-	EXPECT_HAS(why.text, "no card listens at /nonexistent/card.sock: start one with `tethys card "
-			     "--socket /nonexistent/card.sock`");
+	EXPECT_HAS(why.text,
+		   "no card listens at /nonexistent/card.sock: start one with `tethys card "
+		   "--socket /nonexistent/card.sock`");
 	memset(path, 'x', sizeof(path) - 1);
 	path[140] = '\0';
 	EXPECT_EQ(open_at(path, NULL, &dev, NULL), -EINVAL);
@@ -73,9 +74,9 @@ static void test_open_where_nobody_listens_says_how_to_start_one(void)
 
 static void test_open_of_unknown_personality_is_einval(void)
 {
-	struct axdev_options options = { .personality = "9.9", .engine = "null" };
+	struct axdev_options options = {.personality = "9.9", .engine = "null"};
 	struct axdev *dev = NULL;
-	struct reason why = { "" };
+	struct reason why = {""};
 
 	EXPECT_EQ(axdev_open("sim", &options, &dev, &why), -EINVAL);
 	EXPECT(why.text[0]);
@@ -99,7 +100,7 @@ static void test_list_names_each_card_once(void)
 static void test_second_client_is_told_busy(void)
 {
 	struct axdev *second = NULL;
-	struct reason why = { "" };
+	struct reason why = {""};
 	struct fixture fx;
 
 	EXPECT_EQ(fixture_open(&fx, FIXTURE_VFIO_USER, NULL, NULL, &why), 0);
@@ -157,8 +158,8 @@ static void *wait_for_card(void *arg)
 	struct axdev *dev = waiter->dev;
 
 	if (waiter->transfer)
-		waiter->err = dev->ops->xfer(dev, AXDEV_TO_CARD, -1, METIS_DDR_BASE, &waiter->buf, 0,
-					     waiter->buf.bytes, &waiter->why);
+		waiter->err = dev->ops->xfer(dev, AXDEV_TO_CARD, -1, METIS_DDR_BASE, &waiter->buf,
+					     0, waiter->buf.bytes, &waiter->why);
 	else
 		waiter->err = dev->ops->irq_wait(dev, 0, 20000, &waiter->why);
 	waiter->end_us = axdev_now_us();
@@ -168,7 +169,7 @@ static void *wait_for_card(void *arg)
 /* The card is frozen first, so that the kill is surely in the middle of what is waited for. */
 static void kill_while_waiting(bool transfer)
 {
-	struct waiter waiter = { .transfer = transfer };
+	struct waiter waiter = {.transfer = transfer};
 	struct fixture fx;
 	pid_t pid = spawn_card(&fx);
 	uint64_t killed;
@@ -212,8 +213,8 @@ static void test_killed_card_ends_a_transfer_within_a_second(void)
 
 static void test_frozen_card_misses_its_deadline(void)
 {
-	struct axdev_options options = { .request_timeout_ms = 200 };
-	struct reason why = { "" };
+	struct axdev_options options = {.request_timeout_ms = 200};
+	struct reason why = {""};
 	struct fixture fx;
 	pid_t pid = spawn_card(&fx);
 	uint64_t start;
@@ -261,7 +262,7 @@ struct canned {
 
 static int fake_listen(struct fake *fake)
 {
-	struct sockaddr_un addr = { .sun_family = AF_UNIX };
+	struct sockaddr_un addr = {.sun_family = AF_UNIX};
 
 	fake->sock = -1;
 	if (fixture_path(&fake->fx))
@@ -284,7 +285,7 @@ static void fake_close(struct fake *fake)
 /* The next request; its descriptors are closed. */
 static int fake_recv(struct fake *fake, struct vfio_user_header *header, void *body, size_t room)
 {
-	struct vfio_user_fds fds = { .count = 0 };
+	struct vfio_user_fds fds = {.count = 0};
 	int err = vfio_user_recv(fake->sock, header, sizeof(*header), &fds, 0);
 
 	vfio_user_fds_close(&fds);
@@ -297,13 +298,13 @@ static void *fake_thread(void *arg)
 {
 	struct fake *fake = arg;
 	const struct canned *canned = fake->canned;
-	struct vfio_user_version version = { .major = canned->major };
+	struct vfio_user_version version = {.major = canned->major};
 	struct vfio_user_header header;
 	uint8_t body[1024];
 	struct iovec iov[] = {
-		{ &header, sizeof(header) },
-		{ &version, sizeof(version) },
-		{ (void *)canned->json, canned->json ? strlen(canned->json) + 1 : 0 },
+		{&header, sizeof(header)},
+		{&version, sizeof(version)},
+		{(void *)canned->json, canned->json ? strlen(canned->json) + 1 : 0},
 	};
 
 	fake->sock = accept(fake->listener, NULL, NULL);
@@ -321,10 +322,10 @@ static void *fake_thread(void *arg)
 
 static void expect_canned(const struct canned *canned)
 {
-	struct axdev_options options = { .request_timeout_ms = 150 };
-	struct fake fake = { .canned = canned };
+	struct axdev_options options = {.request_timeout_ms = 150};
+	struct fake fake = {.canned = canned};
 	struct axdev *dev = NULL;
-	struct reason why = { "" };
+	struct reason why = {""};
 	uint64_t start = axdev_now_us();
 	int err;
 
@@ -340,26 +341,37 @@ static void expect_canned(const struct canned *canned)
 static void test_wrong_greetings_are_refused(void)
 {
 	static const struct canned all[] = {
-		{ .name = "silent", .silent = true, .expected = -ENODEV },
-		{ .name = "id", .id_off = 1, .flags = 1, .expected = -ENODEV },
-		{ .name = "command", .command_off = 1, .flags = 1, .expected = -ENODEV },
-		{ .name = "no reply", .flags = 0, .expected = -ENODEV },
-		{ .name = "size 15", .flags = 1, .size_off = -5, .expected = -ENODEV },
-		{ .name = "short", .flags = 1, .size_off = -1, .expected = -EPROTO },
-		{ .name = "long", .flags = 1, .size_off = 1, .expected = -ENODEV },
-		{ .name = "huge", .flags = 1, .size_off = 1 << 30, .expected = -ENODEV },
-		{ .name = "busy", .flags = 0x21, .error = EBUSY, .size_off = -4, .expected = -EBUSY },
-		{ .name = "error", .flags = 0x21, .error = EINVAL, .size_off = -4, .expected = -EPROTO },
-		{ .name = "error 0", .flags = 0x21, .size_off = -4, .expected = -EPROTO },
-		{ .name = "error -1", .flags = 0x21, .error = -1, .size_off = -4, .expected = -EPROTO },
-		{ .name = "major", .flags = 1, .major = 1, .expected = -EPROTO },
-		{ .name = "JSON", .flags = 1, .json = "{\"capabilities\":", .expected = -EPROTO },
-		{ .name = "no fds", .flags = 1, .json = "{\"capabilities\":{\"max_msg_fds\":0}}",
-		  .expected = -EPROTO },
-		{ .name = "twin without fd", .flags = 1,
-		  .json = "{\"capabilities\":{\"twin_socket\":{\"supported\":true,\"fd_index\":0}}}",
-		  .expected = -EPROTO },
-		{ .name = "then silent", .flags = 1, .expected = -ENODEV },
+		{.name = "silent", .silent = true, .expected = -ENODEV},
+		{.name = "id", .id_off = 1, .flags = 1, .expected = -ENODEV},
+		{.name = "command", .command_off = 1, .flags = 1, .expected = -ENODEV},
+		{.name = "no reply", .flags = 0, .expected = -ENODEV},
+		{.name = "size 15", .flags = 1, .size_off = -5, .expected = -ENODEV},
+		{.name = "short", .flags = 1, .size_off = -1, .expected = -EPROTO},
+		{.name = "long", .flags = 1, .size_off = 1, .expected = -ENODEV},
+		{.name = "huge", .flags = 1, .size_off = 1 << 30, .expected = -ENODEV},
+		{.name = "busy", .flags = 0x21, .error = EBUSY, .size_off = -4, .expected = -EBUSY},
+		{.name = "error",
+		 .flags = 0x21,
+		 .error = EINVAL,
+		 .size_off = -4,
+		 .expected = -EPROTO},
+		{.name = "error 0", .flags = 0x21, .size_off = -4, .expected = -EPROTO},
+		{.name = "error -1",
+		 .flags = 0x21,
+		 .error = -1,
+		 .size_off = -4,
+		 .expected = -EPROTO},
+		{.name = "major", .flags = 1, .major = 1, .expected = -EPROTO},
+		{.name = "JSON", .flags = 1, .json = "{\"capabilities\":", .expected = -EPROTO},
+		{.name = "no fds",
+		 .flags = 1,
+		 .json = "{\"capabilities\":{\"max_msg_fds\":0}}",
+		 .expected = -EPROTO},
+		{.name = "twin without fd",
+		 .flags = 1,
+		 .json = "{\"capabilities\":{\"twin_socket\":{\"supported\":true,\"fd_index\":0}}}",
+		 .expected = -EPROTO},
+		{.name = "then silent", .flags = 1, .expected = -ENODEV},
 	};
 	size_t i;
 
@@ -379,12 +391,12 @@ static int echo_dma(void *ctx, bool write, uint64_t iova, void *data, uint64_t l
 	return write && *(uint8_t *)data != 0x55 ? -ENODEV : 0;
 }
 
-static const struct canned plain = { .name = "plain", .flags = 1 };
+static const struct canned plain = {.name = "plain", .flags = 1};
 
 /* A client connected to a fake server without a twin socket. */
 static int fake_client(struct fake *fake, struct vfio_user_client *client)
 {
-	struct reason why = { "" };
+	struct reason why = {""};
 	int err;
 
 	vfio_user_client_init(client, 500, false, echo_dma, NULL);
@@ -407,7 +419,7 @@ static int fake_command(struct fake *fake, unsigned int command, uint32_t flags,
 		.size = HEADER_BYTES + bytes,
 		.flags = flags,
 	};
-	struct iovec iov[] = { { &header, sizeof(header) }, { (void *)access, bytes } };
+	struct iovec iov[] = {{&header, sizeof(header)}, {(void *)access, bytes}};
 
 	return vfio_user_send(fake->sock, iov, 2, NULL, 0);
 }
@@ -415,8 +427,8 @@ static int fake_command(struct fake *fake, unsigned int command, uint32_t flags,
 static void expect_answer(struct fake *fake, unsigned int command, const void *access, size_t bytes,
 			  uint32_t flags, uint32_t error, size_t size)
 {
-	struct vfio_user_header header = { 0 };
-	uint8_t body[256] = { 0 };
+	struct vfio_user_header header = {0};
+	uint8_t body[256] = {0};
 
 	EXPECT_EQ(fake_command(fake, command, 0, access, bytes), 0);
 	ASSERT_EQ(fake_recv(fake, &header, body, sizeof(body)), 0);
@@ -434,9 +446,9 @@ static void test_server_commands_are_answered_and_checked(void)
 	struct {
 		uint64_t iova, count;
 		uint8_t data[64];
-	} access = { 0x1000, 64, { 0x55 } };
+	} access = {0x1000, 64, {0x55}};
 	struct vfio_user_client client;
-	struct fake fake = { 0 };
+	struct fake fake = {0};
 
 	EXPECT_EQ(fake_client(&fake, &client), 0);
 	expect_answer(&fake, VFIO_USER_DMA_READ, &access, 16, 1, 0, 96);
@@ -472,10 +484,10 @@ static void *ask(void *arg)
 		struct vfio_user_region_access access;
 		uint64_t value;
 	} VFIO_USER_PACKED reply;
-	struct vfio_user_region_access access = { .count = 8 };
+	struct vfio_user_region_access access = {.count = 8};
 	struct vfio_user_request request = {
 		.command = VFIO_USER_REGION_READ,
-		.body = { { &access, sizeof(access) } },
+		.body = {{&access, sizeof(access)}},
 		.reply = &reply,
 		.reply_bytes = sizeof(reply),
 	};
@@ -491,12 +503,12 @@ static void test_server_command_before_a_reply_is_served(void)
 	struct {
 		struct vfio_user_header header;
 		uint64_t words[3];
-	} VFIO_USER_PACKED reply = { .words = { 0, 0, 0x1234 } };
-	struct vfio_user_dma_access access = { .iova = 0x1000, .count = 64 };
+	} VFIO_USER_PACKED reply = {.words = {0, 0, 0x1234}};
+	struct vfio_user_dma_access access = {.iova = 0x1000, .count = 64};
 	struct vfio_user_client client;
-	struct asker asker = { .client = &client };
-	struct iovec iov = { &reply, sizeof(reply) };
-	struct fake fake = { 0 };
+	struct asker asker = {.client = &client};
+	struct iovec iov = {&reply, sizeof(reply)};
+	struct fake fake = {0};
 	uint8_t body[64];
 
 	EXPECT_EQ(fake_client(&fake, &client), 0);
@@ -520,14 +532,14 @@ static void test_server_command_before_a_reply_is_served(void)
 static void test_server_breaking_the_stream_is_cut_off(void)
 {
 	static const struct vfio_user_header bad[] = {
-		{ .command = VFIO_USER_DMA_READ, .size = 15 },
-		{ .command = VFIO_USER_DMA_READ, .size = 0 },
-		{ .command = VFIO_USER_DMA_WRITE, .size = VFIO_USER_MAX_MESSAGE + 1 },
-		{ .command = VFIO_USER_DMA_WRITE, .size = 16, .flags = VFIO_USER_TYPE_REPLY },
-		{ .command = VFIO_USER_DMA_WRITE, .size = 16, .flags = 2 },
+		{.command = VFIO_USER_DMA_READ, .size = 15},
+		{.command = VFIO_USER_DMA_READ, .size = 0},
+		{.command = VFIO_USER_DMA_WRITE, .size = VFIO_USER_MAX_MESSAGE + 1},
+		{.command = VFIO_USER_DMA_WRITE, .size = 16, .flags = VFIO_USER_TYPE_REPLY},
+		{.command = VFIO_USER_DMA_WRITE, .size = 16, .flags = 2},
 	};
 	struct vfio_user_client client;
-	struct asker asker = { .client = &client };
+	struct asker asker = {.client = &client};
 	struct iovec iov;
 	struct fake fake;
 	uint8_t byte;
@@ -536,7 +548,7 @@ static void test_server_breaking_the_stream_is_cut_off(void)
 	for (i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
 		memset(&fake, 0, sizeof(fake));
 		EXPECT_EQ(fake_client(&fake, &client), 0);
-		iov = (struct iovec){ (void *)&bad[i], sizeof(bad[i]) };
+		iov = (struct iovec){(void *)&bad[i], sizeof(bad[i])};
 		EXPECT_EQ(vfio_user_send(fake.sock, &iov, 1, NULL, 0), 0);
 		/* It hangs up, and whoever calls then is told. */
 		EXPECT_EQ(recv(fake.sock, &byte, 1, 0), 0);
