@@ -78,6 +78,7 @@ int bench_card_start(struct bench_card *card, const char *engine, struct reason 
 	snprintf(path, sizeof(path), "%s/card", card->dir);
 	snprintf(card->device, sizeof(card->device), "vfio-user:%s", path);
 	find_command(command, sizeof(command));
+	fflush(NULL); /* the child's copy of unwritten lines would come out twice */
 	card->pid = fork();
 	if (card->pid == 0) {
 		/* A killed bench leaves no card behind. */

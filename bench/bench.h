@@ -21,7 +21,7 @@ double bench_median(double *values, size_t count);
 /* A card process of our own, for the vfio-user rows. */
 struct bench_card {
 	pid_t pid;
-	char dir[64];	 /* temporary; holds the socket */
+	char dir[64];	  /* temporary; holds the socket */
 	char device[160]; /* "vfio-user:DIR/card" */
 };
 

@@ -14,10 +14,14 @@
 
 enum { ROUNDS_MAX = 200 };
 
+/*
+ * Both sides have memory of their own: with shared buffers each would pull the other's bytes out of
+ * another processor's cache, which is not what is measured.
+ */
 struct run {
 	struct axdev *dev;
-	struct axdev_buf buf; /* [0, size) out, [size, 2 size) back */
-	char *away;	      /* memcpy's middle: what the card's DDR is to DMA */
+	struct axdev_buf buf;	  /* [0, size) out, [size, 2 size) back */
+	char *from, *away, *back; /* memcpy's; away is what the card's DDR is to DMA */
 };
 
 static int through_card(struct run *run, size_t size, struct reason *why)
@@ -32,8 +36,8 @@ static int through_card(struct run *run, size_t size, struct reason *why)
 
 static void through_memcpy(struct run *run, size_t size)
 {
-	memcpy(run->away, run->buf.ptr, size);
-	memcpy((char *)run->buf.ptr + size, run->away, size);
+	memcpy(run->away, run->from, size);
+	memcpy(run->back, run->away, size);
 }
 
 /* As many rounds as move about 1 GiB, within bounds that keep the median honest. */
@@ -50,7 +54,9 @@ static int measure(struct run *run, const char *device, size_t size, struct reas
 	int rounds = rounds_for(size);
 
 	memset(run->buf.ptr, 0x5a, 2 * size);
+	memset(run->from, 0x5a, size);
 	memset(run->away, 0, size);
+	memset(run->back, 0, size);
 	if (through_card(run, size, why)) /* first touch is not what we measure */
 		return -1;
 	for (int i = 0; i < rounds; i++) {
@@ -78,13 +84,15 @@ static int measure_device(const char *name, const char *label, struct reason *wh
 
 	if (ret)
 		return ret;
-	run.away = malloc(largest);
-	ret = run.away ? run.dev->ops->buf_alloc(run.dev, 2 * largest, &run.buf, why) : -1;
+	run.from = malloc(3 * largest);
+	run.away = run.from + largest;
+	run.back = run.away + largest;
+	ret = run.from ? run.dev->ops->buf_alloc(run.dev, 2 * largest, &run.buf, why) : -1;
 	for (size_t size = 4096; !ret && size <= largest; size *= 4)
 		ret = measure(&run, label, size, why);
 	if (run.buf.ptr)
 		run.dev->ops->buf_free(run.dev, &run.buf);
-	free(run.away);
+	free(run.from);
 	axdev_close(run.dev);
 	return ret;
 }

@@ -480,20 +480,17 @@ struct asker {
 static void *ask(void *arg)
 {
 	struct asker *asker = arg;
-	struct {
-		struct vfio_user_region_access access;
-		uint64_t value;
-	} VFIO_USER_PACKED reply;
+	uint64_t reply[3] = { 0 }; /* struct vfio_user_region_access, then the value */
 	struct vfio_user_region_access access = {.count = 8};
 	struct vfio_user_request request = {
 		.command = VFIO_USER_REGION_READ,
 		.body = {{&access, sizeof(access)}},
-		.reply = &reply,
+		.reply = reply,
 		.reply_bytes = sizeof(reply),
 	};
 
 	asker->err = vfio_user_client_call(asker->client, &request, NULL);
-	asker->value = reply.value;
+	asker->value = reply[2];
 	return NULL;
 }
 
