@@ -197,6 +197,7 @@ static int bus_chunk(struct card *card, bool write, uint64_t iova, void *mem, si
 int card_bus_copy(struct card *card, bool write, uint64_t iova, void *mem, size_t len,
 		  const struct card_ticket *ticket, size_t *moved)
 {
+	size_t chunk = len < CARD_BUS_BULK_BYTES ? CARD_BUS_CHUNK_BYTES : CARD_BUS_BULK_CHUNK_BYTES;
 	size_t done = 0;
 	int ret = 0;
 
@@ -206,7 +207,7 @@ int card_bus_copy(struct card *card, bool write, uint64_t iova, void *mem, size_
 			bus_trace(card, write ? 'W' : 'R', iova, len, ret);
 	}
 	while (!ret && done < len) {
-		size_t n = len - done < CARD_BUS_CHUNK_BYTES ? len - done : CARD_BUS_CHUNK_BYTES;
+		size_t n = len - done < chunk ? len - done : chunk;
 
 		ret = bus_chunk(card, write, iova + done, (char *)mem + done, n, ticket);
 		if (!ret)

@@ -14,11 +14,14 @@
 #include "common/copy.h"
 
 /*
- * One call of a bus function moves at most this. Pieces that large are copied as fast as anything
- * (copy_bulk()); with eight channels at work on a busy machine pieces of 4 MiB made a detach take
- * 350 ms, these 10 (measured).
+ * One call of a bus function moves at most this; with eight channels at work on a busy machine
+ * pieces of 4 MiB made a detach take 350 ms, pieces of 2 MiB 10 (measured). Only what no cache
+ * would keep moves in pieces that large, for copy_bulk() to write around the caches: a network's
+ * tensors are used at once, so they had better stay.
  */
-#define CARD_BUS_CHUNK_BYTES COPY_BULK_BYTES
+#define CARD_BUS_CHUNK_BYTES (COPY_BULK_BYTES / 2)
+#define CARD_BUS_BULK_CHUNK_BYTES COPY_BULK_BYTES
+#define CARD_BUS_BULK_BYTES ((size_t)32 << 20)
 
 /* The right to use the bus: void as soon as *@word is no longer @value. */
 struct card_ticket {

@@ -21,12 +21,13 @@
 #include <tethys/hw/irq.h>
 
 #include "card/transport/vfio_user_server.h"
+#include "common/copy.h"
 #include "common/vfio_user.h"
 
 /* --- vfio_user_map.c: client memory we can touch --- */
 
 #define VUS_MAX_BACKINGS 4096u	      /* files mapped at a time */
-#define VUS_COPY_BYTES (256u * 1024u) /* under the lock at a time, so an unmap waits for little */
+#define VUS_COPY_BYTES COPY_BULK_BYTES /* under the lock at a time: an unmap waits half a ms */
 
 struct vus_backing;
 

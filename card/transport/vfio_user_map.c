@@ -317,9 +317,9 @@ size_t vus_map_copy(struct vus_map_table *table, bool write, uint64_t iova, void
 			piece = mapping->last - (iova + done) + 1;
 		memory = mapping->backing->base + mapping->offset + (iova + done - mapping->first);
 		if (write)
-			memcpy(memory, (uint8_t *)buf + done, piece);
+			copy_bulk(memory, (uint8_t *)buf + done, piece);
 		else
-			memcpy((uint8_t *)buf + done, memory, piece);
+			copy_bulk((uint8_t *)buf + done, memory, piece);
 		done += piece;
 	}
 	if (!done)

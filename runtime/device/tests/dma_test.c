@@ -395,6 +395,31 @@ static void test_dma_channel_works_after_engine_was_off(void)
 	fixture_close(&fx);
 }
 
+static void test_dma_too_slow_is_stopped_and_channel_lives_on(void)
+{
+	struct axdev_options options = {.dma_timeout_ms = 1};
+	struct axdev_buf buf = {0};
+	struct reason why = {""};
+	struct fixture fx;
+
+	/* A millisecond is too short for this much, anywhere. */
+	if (open_card(&fx, &options) || fx.dev->ops->buf_alloc(fx.dev, 128 << 20, &buf, NULL)) {
+		EXPECT(!"open");
+		fixture_close(&fx);
+		return;
+	}
+	EXPECT_EQ(fx.dev->ops->xfer(fx.dev, AXDEV_TO_CARD, 2, METIS_DDR_BASE, &buf, 0, buf.bytes,
+				    &why),
+		  -ETIMEDOUT);
+	EXPECT_HAS(why.text, "still runs");
+	fx.dev->options.dma_timeout_ms = 0;
+	EXPECT_TRIP(&fx, 2, METIS_DDR_BASE, 1, 100000);
+	EXPECT_TRIP(&fx, 2, METIS_DDR_BASE, 1, 100000);
+	EXPECT_EQ(fx.dev->lost_irqs, 0);
+	fx.dev->ops->buf_free(fx.dev, &buf);
+	fixture_close(&fx);
+}
+
 static void test_bar_l2_and_registers_read_back(void)
 {
 	uint64_t words[] = {0x1122334455667788ull, 0x99aabbccddeeff00ull}, got[2] = {0};
@@ -502,6 +527,7 @@ int main(int argc, char **argv)
 	RUN(test_dma_poll_needs_no_interrupt);
 	RUN(test_dma_many_elements_go_in_batches);
 	RUN(test_dma_channel_works_after_engine_was_off);
+	RUN(test_dma_too_slow_is_stopped_and_channel_lives_on);
 	RUN(test_bar_l2_and_registers_read_back);
 	RUN(test_user_memory_is_reached_only_during_the_transfer);
 	RUN(test_close_leaves_the_card_to_the_next);

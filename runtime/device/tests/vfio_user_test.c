@@ -480,7 +480,7 @@ struct asker {
 static void *ask(void *arg)
 {
 	struct asker *asker = arg;
-	uint64_t reply[3] = { 0 }; /* struct vfio_user_region_access, then the value */
+	uint64_t reply[3] = {0}; /* struct vfio_user_region_access, then the value */
 	struct vfio_user_region_access access = {.count = 8};
 	struct vfio_user_request request = {
 		.command = VFIO_USER_REGION_READ,
