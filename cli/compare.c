@@ -5,51 +5,89 @@
 #include "cli/compare.h"
 #include "cli/term.h"
 
-#define PAIRS_MIN 3u
+/*
+ * Runs of one side in a row; the first isn't counted: the other side's threads still spin then,
+ * waiting for work that doesn't come, and would take a processor from this one.
+ */
+#define TURN 5u
+#define RUNS_MIN 4u
 
-static int run_pair(struct job *job, struct direct *direct, double *card_ms, double *direct_ms,
-		    bool *identical, struct reason *why)
+struct comparison {
+	struct job *job;
+	struct direct *direct;
+	double *card_ms, *direct_ms; /* [runs] */
+	unsigned int runs, done;
+	bool identical;
+};
+
+static int run_card(struct comparison *c, double *ret_ms, struct reason *why)
 {
-	int rc = job_run(job, card_ms, why);
+	int rc = job_run(c->job, ret_ms, why);
 
-	if (rc != CLI_OK)
-		return rc;
-	if (direct_run(direct, direct_ms, why))
-		return CLI_FAILED;
-	*identical = *identical && direct_equal(direct);
-	return CLI_OK;
+	c->identical = c->identical && (rc != CLI_OK || direct_equal(c->direct));
+	return rc;
+}
+
+static int run_direct(struct comparison *c, double *ret_ms, struct reason *why)
+{
+	return direct_run(c->direct, ret_ms, why) ? CLI_FAILED : CLI_OK;
+}
+
+/* A turn of each: the same number of counted runs. */
+static int take_turns(struct comparison *c, struct reason *why)
+{
+	unsigned int count = c->runs - c->done < TURN - 1 ? c->runs - c->done : TURN - 1;
+	double uncounted;
+	int rc = run_direct(c, &uncounted, why);
+
+	for (unsigned int i = 0; rc == CLI_OK && i < count; i++)
+		rc = run_direct(c, &c->direct_ms[c->done + i], why);
+	if (rc == CLI_OK)
+		rc = run_card(c, &uncounted, why);
+	for (unsigned int i = 0; rc == CLI_OK && i < count; i++)
+		rc = run_card(c, &c->card_ms[c->done + i], why);
+	c->done += count;
+	return rc;
+}
+
+static void conclude(const struct comparison *c, struct compare_result *ret_result)
+{
+	double card_ms = clock_median(c->card_ms, c->done);
+	double direct_ms = clock_median(c->direct_ms, c->done);
+
+	*ret_result = (struct compare_result){
+		.runs = c->done,
+		.card_ms = card_ms,
+		.direct_ms = direct_ms,
+		.ratio = card_ms / direct_ms,
+		.identical = c->identical,
+	};
 }
 
 int compare_run(struct job *job, struct direct *direct, unsigned int runs, double limit_ms,
 		struct compare_result *ret_result, struct reason *why)
 {
-	double *times = calloc(2 * (size_t)runs, sizeof(*times));
-	struct compare_result result = {.identical = true};
+	double *times = calloc(2 * (size_t)runs, sizeof(*times)), start = clock_ms();
+	struct comparison c = {.job = job, .direct = direct, .runs = runs, .identical = true};
 	struct term_progress *bar;
-	double start, warm[2];
-	int rc;
+	int rc = CLI_OK;
 
 	if (!times) {
 		reason_add(why, 0, "No memory for %u times.", runs);
 		return CLI_FAILED;
 	}
+	c.card_ms = times;
+	c.direct_ms = times + runs;
 	bar = term_progress_start("measuring", runs);
-	rc = run_pair(job, direct, &warm[0], &warm[1], &result.identical, why);
-	start = clock_ms();
-	while (rc == CLI_OK && result.runs < runs) {
-		rc = run_pair(job, direct, &times[result.runs], &times[runs + result.runs],
-			      &result.identical, why);
-		term_progress_set(bar, ++result.runs);
-		if (limit_ms > 0 && result.runs >= PAIRS_MIN && clock_ms() - start > limit_ms)
+	while (rc == CLI_OK && c.done < runs) {
+		rc = take_turns(&c, why);
+		term_progress_set(bar, c.done);
+		if (limit_ms > 0 && c.done >= RUNS_MIN && clock_ms() - start > limit_ms)
 			break;
 	}
 	term_progress_stop(bar);
-	if (rc == CLI_OK) {
-		result.card_ms = clock_median(times, result.runs);
-		result.direct_ms = clock_median(times + runs, result.runs);
-		result.ratio = result.card_ms / result.direct_ms;
-		*ret_result = result;
-	}
+	if (rc == CLI_OK)
+		conclude(&c, ret_result);
 	free(times);
 	return rc;
 }

@@ -18,9 +18,9 @@ struct compare_result {
 };
 
 /**
- * compare_run() - A B A B ... after one warm-up of each
+ * compare_run() - a few runs of one, a few of the other, and so on
  * @runs: of each
- * @limit_ms: stop early, after at least three pairs, when this has passed; 0: no limit
+ * @limit_ms: stop early, after at least four of each, when this has passed; 0: no limit
  *
  * Return: enum cli_exit.
  */

@@ -5,6 +5,7 @@
 
 #include "reason.h"
 
+#undef reason_add
 int reason_add(struct reason *why, int err, const char *fmt, ...)
 {
 	size_t used;

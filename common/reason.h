@@ -24,4 +24,12 @@ struct reason {
 int reason_add(struct reason *why, int err, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
 
+/* In sight of compiler and analysers, which else take a failure for a possible 0. */
+#define reason_add(why, err, ...)                           \
+	({                                                  \
+		int reason_err = (err);                     \
+		(reason_add)(why, reason_err, __VA_ARGS__); \
+		reason_err;                                 \
+	})
+
 #endif

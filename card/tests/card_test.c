@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include <pthread.h>
+#include <sys/mman.h>
 
 #include <tethys/hw/fwproto.h>
 
@@ -385,6 +386,34 @@ static void test_card_detach_leaves_nothing_of_the_last_user(void)
 	host_down(&host);
 }
 
+/* Its descriptor may have gone to another process, which keeps the pages however it ends. */
+static void test_card_detach_gives_the_next_owner_an_l2_of_its_own(void)
+{
+	struct card_bus bus = host_bus(&host);
+	uint8_t *kept;
+	int fd;
+
+	ASSERT(host_up(&host, NULL));
+	card_l2(host.card, &fd, NULL);
+	kept = mmap(NULL, METIS_L2_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	ASSERT(kept != MAP_FAILED);
+	card_detach(host.card);
+	EXPECT_EQ(card_attach(host.card, &bus), 0);
+	host_l2(&host)[0x100000] = 0x5a;
+	kept[0x200000] = 0xa5;
+	EXPECT_EQ(kept[0x100000], 0);
+	EXPECT_EQ(host_l2(&host)[0x200000], 0);
+	EXPECT_EQ(((struct metis_sysctl *)host_l2(&host))->tethys.magic, METIS_MAGIC_TETHYS);
+	/* And the new one is what is given to the new owner. */
+	munmap(kept, METIS_L2_BYTES);
+	card_l2(host.card, &fd, NULL);
+	kept = mmap(NULL, METIS_L2_BYTES, PROT_READ, MAP_SHARED, fd, 0);
+	ASSERT(kept != MAP_FAILED);
+	EXPECT_EQ(kept[0x100000], 0x5a);
+	munmap(kept, METIS_L2_BYTES);
+	host_down(&host);
+}
+
 /* On @channels each way. */
 static void start_256_mib(unsigned int channels)
 {
@@ -459,6 +488,30 @@ static void test_card_detach_waits_for_the_bus_function_in_progress(void)
 	host_down(&host);
 }
 
+static void test_card_detach_gives_up_on_a_bus_function_that_hangs(void)
+{
+	struct card_bus bus = host_bus(&host);
+	uint64_t began;
+
+	ASSERT(host_up(&host, NULL));
+	host.hold = true;
+	host_start_single(&host, true, 0, METIS_EDMA_RIE, 64, HOST_BASE, DDR);
+	ASSERT(host_wait(host_calls_are, &host, 1));
+	began = host_now_ms();
+	EXPECT_EQ(card_detach(host.card), -ETIMEDOUT);
+	EXPECT(host_now_ms() - began < 3000);
+	/* Nothing new gets to the bus, and nobody else gets the card. */
+	EXPECT_EQ(card_inject_dma(host.card, true, HOST_BASE, DDR, 64), -ENODEV);
+	EXPECT_EQ(card_attach(host.card, &bus), -EBUSY);
+	host.hold = false;
+	EXPECT_EQ(card_detach(host.card), 0);
+	EXPECT_EQ(host.inside, 0);
+	EXPECT_EQ(host.msi_total, 0);
+	EXPECT_EQ(card_attach(host.card, &bus), 0);
+	EXPECT_EQ(host_cfg(&host, PCI_COMMAND, 2), 0);
+	host_down(&host);
+}
+
 static void test_card_attach_and_detach_race_with_users(void)
 {
 	struct card_bus bus = host_bus(&host);
@@ -514,8 +567,6 @@ static void test_card_reset_keeps_what_the_personality_says(void)
 		METIS_EDMA_WR_CH23_IMWR_DATA,
 		METIS_EDMA_RD_ABORT_IMWR_HI,
 		METIS_EDMA_RD_CH67_IMWR_DATA,
-		METIS_EDMA_WR_ENGINE_EN,
-		METIS_EDMA_RD_ENGINE_EN,
 		METIS_EDMA_RD_CH(3) + METIS_EDMA_CH_LLP_HI,
 		METIS_EDMA_WR_CH(0) + METIS_EDMA_CH_LLP_LO,
 	};
@@ -532,6 +583,10 @@ static void test_card_reset_keeps_what_the_personality_says(void)
 		host_reg_set(&host, METIS_EDMA_WR_CH(0) + METIS_EDMA_CH_SAR_LO, 0x1001);
 		host_reg_set(&host, METIS_EDMA_WR_INT_MASK, 0x1001);
 		reset_by_kind(cases[i].kind);
+		EXPECT_EQ(host_reg(&host, METIS_EDMA_WR_ENGINE_EN),
+			  cases[i].kind != CARD_RESET_COLD);
+		EXPECT_EQ(host_reg(&host, METIS_EDMA_RD_ENGINE_EN),
+			  cases[i].kind != CARD_RESET_COLD);
 		for (k = 0; k < sizeof(kept) / sizeof(kept[0]); k++)
 			if (host_reg(&host, kept[k]) != (cases[i].keeps ? 0x1001 : 0))
 				TAP_FAIL("case %zu: 0x%03x reads 0x%x", i, kept[k],
@@ -660,9 +715,11 @@ int main(void)
 	RUN(test_card_has_one_bus_at_a_time);
 	RUN(test_card_without_bus_calls_nobody);
 	RUN(test_card_detach_leaves_nothing_of_the_last_user);
+	RUN(test_card_detach_gives_the_next_owner_an_l2_of_its_own);
 	RUN(test_card_detach_in_mid_dma_is_quick);
 	RUN(test_card_detach_leaves_nobody_in_the_bus);
 	RUN(test_card_detach_waits_for_the_bus_function_in_progress);
+	RUN(test_card_detach_gives_up_on_a_bus_function_that_hangs);
 	RUN(test_card_attach_and_detach_race_with_users);
 	RUN(test_card_reset_keeps_what_the_personality_says);
 	RUN(test_card_reset_keeps_ddr_unless_cold);

@@ -304,6 +304,9 @@ static int memory_create(struct vu_device *dev, size_t bytes, struct vu_memory *
 			err = -ENOMEM;
 		}
 	}
+	/* Where the system lets shared memory have huge pages on request. */
+	if (!err && mem->bytes >= IOVA_ALIGN)
+		madvise(mem->ptr, mem->bytes, MADV_HUGEPAGE);
 	if (!err)
 		err = memory_link(dev, mem);
 	if (!err) {

@@ -451,6 +451,7 @@ int main(void)
 		return 77;
 	if (e2e_dir_make(test.dir) || e2e_card_start(&test.card, test.dir, NULL)) {
 		printf("Bail out! no card process\n");
+		e2e_dir_remove(test.dir);
 		return 1;
 	}
 	run_device("sim", "sim");

@@ -142,6 +142,13 @@ static int open_spawned(struct fixture *fx)
 	return err;
 }
 
+/* Return once every thread of it has stopped. */
+static void freeze(pid_t pid)
+{
+	kill(pid, SIGSTOP);
+	waitpid(pid, NULL, WUNTRACED);
+}
+
 struct waiter {
 	pthread_t thread;
 	struct axdev *dev;
@@ -180,7 +187,7 @@ static void kill_while_waiting(bool transfer)
 	if (fx.dev) {
 		waiter.dev = fx.dev;
 		EXPECT_EQ(fx.dev->ops->buf_alloc(fx.dev, 1 << 20, &waiter.buf, NULL), 0);
-		kill(pid, SIGSTOP);
+		freeze(pid);
 		pthread_create(&waiter.thread, NULL, wait_for_card, &waiter);
 		sleep_ms(100);
 		killed = axdev_now_us();
@@ -226,7 +233,7 @@ static void test_frozen_card_misses_its_deadline(void)
 	fx.dev = NULL;
 	sleep_ms(100);
 	EXPECT_EQ(open_at(fx.path, &options, &fx.dev, &why), 0);
-	kill(pid, SIGSTOP);
+	freeze(pid);
 	if (fx.dev) {
 		start = axdev_now_us();
 		EXPECT_EQ(fx.dev->ops->bar_read(fx.dev, 0, 0, &word, 4, &why), -ENODEV);
