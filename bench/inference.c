@@ -13,6 +13,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include <axruntime/tethys.h>
+
 #include "bench/bench.h"
 #include "cli/compare.h"
 #include "cli/pattern.h"
@@ -25,6 +27,19 @@ static unsigned int threads(void)
 	long cpus = sysconf(_SC_NPROCESSORS_ONLN);
 
 	return cpus < 1 ? 1 : cpus > 4 ? 4 : (unsigned int)cpus;
+}
+
+/* The last three: where the last run through the card spent its time. */
+static void print_row(const char *model, const char *label, const struct job_options *options,
+		      const struct job *job, const struct compare_result *result)
+{
+	struct tethys_instance_stats stats = {0};
+
+	tethys_instance_stats(job->instance, &stats, sizeof(stats));
+	printf("%-36s %-10s %7u %9.3f %9.3f %7.3f %7.3f %7.3f %7.3f\n", model, label,
+	       options->cores, result->card_ms, result->direct_ms, result->ratio,
+	       (double)stats.input_ns / 1e6, (double)(stats.command_ns - stats.device_ns) / 1e6,
+	       (double)stats.output_ns / 1e6);
 }
 
 static int measure(const char *model, const char *device, const char *label, struct reason *why)
@@ -45,8 +60,7 @@ static int measure(const char *model, const char *device, const char *label, str
 	if (!ret && !result.identical)
 		ret = reason_add(why, -1, "%s on %s: outputs differ", model, label);
 	if (!ret)
-		printf("%-36s %-10s %7u %9.3f %9.3f %7.3f\n", base ? base + 1 : model, label,
-		       options.cores, result.card_ms, result.direct_ms, result.ratio);
+		print_row(base ? base + 1 : model, label, &options, &job, &result);
 	fflush(stdout);
 	direct_close(&direct);
 	job_close(&job);
