@@ -12,7 +12,12 @@
 
 #include "card/bus.h"
 
-enum bus_state { BUS_NONE, BUS_PLUGGED, BUS_UNPLUGGING };
+enum bus_state {
+	BUS_NONE,
+	BUS_PLUGGED,
+	BUS_UNPLUGGING, /* by a thread that is at it */
+	BUS_STUCK,	/* by one that has given up: somebody is still in */
+};
 
 /*
  * A count instead of a reader lock: a bus function may lead back into the card (a DMA to its own
@@ -93,12 +98,8 @@ int card_bus_drain(struct card_bus_gate *gate, int timeout_ms)
 	until.tv_nsec %= 1000000000;
 
 	pthread_mutex_lock(&gate->lock);
-	while (atomic_load(&gate->users) && !ret) {
-		if (timeout_ms < 0)
-			pthread_cond_wait(&gate->changed, &gate->lock);
-		else
-			ret = pthread_cond_timedwait(&gate->changed, &gate->lock, &until);
-	}
+	while (atomic_load(&gate->users) && !ret)
+		ret = pthread_cond_timedwait(&gate->changed, &gate->lock, &until);
 	pthread_mutex_unlock(&gate->lock);
 	return -ret;
 }
@@ -123,23 +124,24 @@ bool card_bus_unplug_begin(struct card_bus_gate *gate)
 	bool mine;
 
 	pthread_mutex_lock(&gate->lock);
-	mine = gate->state == BUS_PLUGGED;
-	if (mine) {
-		gate->state = BUS_UNPLUGGING;
-		card_bus_shut(gate);
-	}
 	/* A second caller has the same promise to keep to its own caller. */
-	while (!mine && gate->state == BUS_UNPLUGGING)
+	while (gate->state == BUS_UNPLUGGING)
 		pthread_cond_wait(&gate->changed, &gate->lock);
+	mine = gate->state != BUS_NONE;
+	if (gate->state == BUS_PLUGGED)
+		card_bus_shut(gate);
+	if (mine)
+		gate->state = BUS_UNPLUGGING;
 	pthread_mutex_unlock(&gate->lock);
 	return mine;
 }
 
-void card_bus_unplug_end(struct card_bus_gate *gate)
+void card_bus_unplug_end(struct card_bus_gate *gate, bool drained)
 {
 	pthread_mutex_lock(&gate->lock);
-	memset(&gate->bus, 0, sizeof(gate->bus));
-	gate->state = BUS_NONE;
+	if (drained)
+		memset(&gate->bus, 0, sizeof(gate->bus));
+	gate->state = drained ? BUS_NONE : BUS_STUCK;
 	pthread_cond_broadcast(&gate->changed);
 	pthread_mutex_unlock(&gate->lock);
 }
@@ -218,17 +220,6 @@ int card_bus_copy(struct card *card, bool write, uint64_t iova, void *mem, size_
 	return ret;
 }
 
-int card_bus_read(struct card *card, uint64_t iova, void *dst, size_t len)
-{
-	return card_bus_copy(card, false, iova, dst, len, NULL, NULL);
-}
-
-int card_bus_write(struct card *card, uint64_t iova, const void *src, size_t len)
-{
-	/* Only read from: see card_bus_copy(). */
-	return card_bus_copy(card, true, iova, (void *)(uintptr_t)src, len, NULL, NULL);
-}
-
 /* The gate is ours. */
 static void msi_call(struct card *card, unsigned int vector)
 {
@@ -253,19 +244,34 @@ void card_msi_send(struct card *card, unsigned int vector)
 	bus_leave(card->gate);
 }
 
-void card_msi(struct card *card, unsigned int number)
+/* The gate is ours. */
+static void msi_put(struct card *card, unsigned int number)
 {
 	unsigned int vectors;
 	uint64_t addr;
 	uint32_t data;
 
 	if (!card_pci_bus_master(card->pci) ||
-	    !card_pci_msi_message(card->pci, &addr, &data, &vectors)) {
+	    !card_pci_msi_message(card->pci, &addr, &data, &vectors))
+		CARD_COUNT(card, msi_unsent);
+	else if (card_pci_msi_admit(card->pci, number & (vectors - 1)))
+		msi_call(card, number & (vectors - 1));
+}
+
+void card_msi_ticket(struct card *card, unsigned int number, const struct card_ticket *ticket)
+{
+	if (bus_enter(card->gate)) {
 		CARD_COUNT(card, msi_unsent);
 		return;
 	}
-	if (card_pci_msi_admit(card->pci, number & (vectors - 1)))
-		card_msi_send(card, number & (vectors - 1));
+	if (!card_ticket_void(ticket))
+		msi_put(card, number);
+	bus_leave(card->gate);
+}
+
+void card_msi(struct card *card, unsigned int number)
+{
+	card_msi_ticket(card, number, NULL);
 }
 
 /* Is this a message the host's MSI capability allows, and which vector is it? */

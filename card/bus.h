@@ -51,7 +51,7 @@ void card_bus_open(struct card_bus_gate *gate);
 
 /**
  * card_bus_drain() - wait until no user of a shut gate is left
- * @timeout_ms: how long at most; negative: for ever
+ * @timeout_ms: how long at most
  *
  * Return: 0; -ETIMEDOUT some user is still in.
  */
@@ -64,7 +64,8 @@ int card_bus_drain(struct card_bus_gate *gate, int timeout_ms);
  * when there was no bus, or another thread has unplugged it in the meantime.
  */
 bool card_bus_unplug_begin(struct card_bus_gate *gate);
-void card_bus_unplug_end(struct card_bus_gate *gate);
+/* @drained: nobody is in. Else the bus stays, behind a shut gate, for another try to unplug it. */
+void card_bus_unplug_end(struct card_bus_gate *gate, bool drained);
 
 /**
  * card_bus_copy() - move @len bytes between @mem and host memory, in chunks
@@ -79,6 +80,8 @@ void card_bus_unplug_end(struct card_bus_gate *gate);
 int card_bus_copy(struct card *card, bool write, uint64_t iova, void *mem, size_t len,
 		  const struct card_ticket *ticket, size_t *moved);
 
+/* As card_msi(), unless @ticket is void. */
+void card_msi_ticket(struct card *card, unsigned int number, const struct card_ticket *ticket);
 /* As card_imwr(), unless @ticket is void: -ECANCELED. */
 int card_imwr_ticket(struct card *card, uint64_t addr, uint32_t data,
 		     const struct card_ticket *ticket);

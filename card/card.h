@@ -63,9 +63,9 @@ struct card_stats {
 	uint64_t dma_jobs;
 	uint64_t dma_aborts;
 	uint64_t msi_raised;
-	uint64_t msi_unsent;	 /* MSI disabled or bus master off when due */
-	uint64_t imwr_refused;	 /* messages that are not the card's own MSI */
-	uint64_t imwr_raw;	 /* such messages sent on request */
+	uint64_t msi_unsent;   /* MSI disabled or bus master off when due */
+	uint64_t imwr_refused; /* messages that are not the card's own MSI */
+	uint64_t imwr_raw;     /* such messages sent on request */
 	uint64_t doorbells_ignored;
 	uint64_t commands;
 	uint64_t commands_failed;
@@ -81,13 +81,14 @@ struct card_stats {
  * Return: 0; -EINVAL unknown personality or engine; -ENOMEM.
  */
 int card_create(const struct card_config *config, struct card **ret_card, struct reason *why);
-void card_destroy(struct card *card); /* NULL is fine; detaches first */
+/* NULL is fine. Detaches first; waits for bus functions and engines for as long as they take. */
+void card_destroy(struct card *card);
 
 /**
  * card_attach() - plug the card into a bus
  * @bus: copied; its functions must stay callable until card_detach() returns
  *
- * Return: 0; -EBUSY another bus is attached.
+ * Return: 0; -EBUSY another bus is attached; other negative errno: no memory for a fresh L2.
  */
 int card_attach(struct card *card, const struct card_bus *bus);
 
@@ -95,10 +96,14 @@ int card_attach(struct card *card, const struct card_bus *bus);
  * card_detach() - the other side is gone
  *
  * Stops all DMA and engines, then gives the card a cold reset, so that the next owner finds it as
- * new. After return no bus function is running or will be called. Bounded: a running copy ends at its next
- * chunk, a running network is told to stop and is left to end on its own when it doesn't listen.
+ * new, with an L2 of its own: the descriptor of card_l2() is another one from now on. A running
+ * copy ends at its next chunk; a running network ends by itself, without effect.
+ *
+ * Return: 0, no bus function is running or will be called; -ETIMEDOUT one has been running for a
+ * second and is still: no other will be called, but the bus has to stay as it is, and the card
+ * takes no other until a further card_detach() returns 0.
  */
-void card_detach(struct card *card);
+int card_detach(struct card *card);
 
 /**
  * card_region_read() / card_region_write() - an access of the host to a region
@@ -111,7 +116,8 @@ void card_detach(struct card *card);
  *
  * Return: 0; -EINVAL no such region, or the access leaves it.
  */
-int card_region_read(struct card *card, unsigned int region, uint64_t offset, void *buf, size_t len);
+int card_region_read(struct card *card, unsigned int region, uint64_t offset, void *buf,
+		     size_t len);
 int card_region_write(struct card *card, unsigned int region, uint64_t offset, const void *buf,
 		      size_t len);
 

@@ -159,7 +159,7 @@ int card_edma_create(struct card *card, struct card_edma **ret_edma)
 	table_init(edma);
 	channels_init(edma);
 	card_edma_workers_init(edma);
-	card_edma_reset(edma, false);
+	card_edma_reset(edma, false, true);
 	*ret_edma = edma;
 	return 0;
 }
@@ -168,20 +168,26 @@ void card_edma_destroy(struct card_edma *edma)
 {
 	if (!edma)
 		return;
-	card_edma_reset(edma, false);
+	card_edma_reset(edma, false, true);
 	card_edma_workers_deinit(edma);
 	pthread_mutex_destroy(&edma->lock);
 	free(edma);
 }
 
-static bool survives(uint32_t offset)
+/* What a reset leaves alone; nothing does when the power goes. */
+static bool survives(uint32_t offset, bool keep_imwr)
 {
 	uint32_t in_channel = offset & 0xff;
 
+	/* Drivers enable the engines at probe, and not again when a link comes back from a reset. */
+	if (offset == METIS_EDMA_WR_ENGINE_EN || offset == METIS_EDMA_RD_ENGINE_EN)
+		return true;
+	if (!keep_imwr)
+		return false;
+
 	if (offset >= METIS_EDMA_WR_CH(0))
 		return in_channel == METIS_EDMA_CH_LLP_LO || in_channel == METIS_EDMA_CH_LLP_HI;
-	return offset == METIS_EDMA_WR_ENGINE_EN || offset == METIS_EDMA_RD_ENGINE_EN ||
-	       (offset >= METIS_EDMA_WR_DONE_IMWR_LO && offset <= METIS_EDMA_WR_CH67_IMWR_DATA) ||
+	return (offset >= METIS_EDMA_WR_DONE_IMWR_LO && offset <= METIS_EDMA_WR_CH67_IMWR_DATA) ||
 	       (offset >= METIS_EDMA_RD_DONE_IMWR_LO && offset <= METIS_EDMA_RD_CH67_IMWR_DATA);
 }
 
@@ -194,7 +200,7 @@ static void channel_forget(struct edma_channel *channel)
 	channel->spent = false;
 }
 
-void card_edma_reset(struct card_edma *edma, bool keep_imwr)
+void card_edma_reset(struct card_edma *edma, bool keep_imwr, bool cold)
 {
 	uint32_t offset;
 	unsigned int i;
@@ -205,7 +211,7 @@ void card_edma_reset(struct card_edma *edma, bool keep_imwr)
 	for (i = 0; i < EDMA_CHANNELS_NR; i++)
 		channel_forget(&edma->channels[i]);
 	for (offset = 0; offset < METIS_EDMA_END; offset += 4)
-		if (!keep_imwr || !survives(offset))
+		if (cold || !survives(offset, keep_imwr))
 			put(edma, offset, edma->reset[offset / 4]);
 	pthread_mutex_unlock(&edma->lock);
 }
@@ -436,7 +442,7 @@ static void tell(const struct edma_job *job, const struct edma_imwr *message)
 	unsigned int number = channel->write ? METIS_IRQ_DMA_WRITE(channel->index)
 					     : METIS_IRQ_DMA_READ(channel->index);
 
-	if (card_ticket_void(&job->tell) || card_firmware_dma_done(card, number))
+	if (card_firmware_dma_done(card, number, &job->tell))
 		return;
 	/* A refused message is counted by who refuses it; the job is done all the same. */
 	card_imwr_ticket(card, message->addr, message->data, &job->tell);

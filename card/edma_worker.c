@@ -4,7 +4,6 @@
  */
 #include <errno.h>
 #include <sched.h>
-#include <signal.h>
 #include <string.h>
 #include <time.h>
 
@@ -132,22 +131,13 @@ static void *worker_main(void *arg)
 static int worker_create(struct card_edma *edma)
 {
 	struct edma_workers *workers = &edma->workers;
-	sigset_t all, before;
-	pthread_attr_t attr;
-	int err;
+	int ret;
 
 	if (workers->count == EDMA_WORKERS_MAX)
 		return -EAGAIN;
-	/* The signals of the process are not this thread's business. */
-	sigfillset(&all);
-	pthread_sigmask(SIG_BLOCK, &all, &before);
-	pthread_attr_init(&attr);
-	pthread_attr_setstacksize(&attr, STACK_BYTES);
-	err = pthread_create(&workers->threads[workers->count], &attr, worker_main, edma);
-	pthread_attr_destroy(&attr);
-	pthread_sigmask(SIG_SETMASK, &before, NULL);
-	if (err)
-		return -err;
+	ret = card_thread_create(&workers->threads[workers->count], STACK_BYTES, worker_main, edma);
+	if (ret)
+		return ret;
 	workers->count++;
 	workers->looking++;
 	return 0;

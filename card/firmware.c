@@ -7,14 +7,10 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include <tethys/hw/irq.h>
 
 #include "card/firmware.h"
-
-/* How long a reset waits for engines to notice. Networks look between two of their nodes. */
-#define RESET_WAIT_MS 50
 
 /* --- workers --- */
 
@@ -36,7 +32,7 @@ static void complete(struct fw_worker *worker, const struct fw_command *command,
 		CARD_COUNT(fw->card, commands_failed);
 	}
 	pthread_mutex_lock(&fw->lock);
-	raise = !worker->discard;
+	raise = !worker->retired;
 	if (raise) {
 		if (reply)
 			memcpy(reply, &text, sizeof(text));
@@ -49,7 +45,21 @@ static void complete(struct fw_worker *worker, const struct fw_command *command,
 	}
 	pthread_mutex_unlock(&fw->lock);
 	if (raise)
-		card_firmware_raise(fw->card, METIS_IRQ_CONTEXT(worker->context));
+		card_firmware_raise(fw->card, METIS_IRQ_CONTEXT(worker->context), &worker->ticket);
+}
+
+/* Needs fw->lock, which it drops meanwhile. */
+static void drop_modules(struct fw_worker *worker)
+{
+	struct card_firmware *fw = worker->fw;
+	struct fw_module *module;
+
+	while ((module = worker->modules)) {
+		worker->modules = module->next;
+		pthread_mutex_unlock(&fw->lock);
+		fw_module_put(fw, module);
+		pthread_mutex_lock(&fw->lock);
+	}
 }
 
 static void *worker_main(void *arg)
@@ -62,9 +72,9 @@ static void *worker_main(void *arg)
 
 	pthread_mutex_lock(&fw->lock);
 	for (;;) {
-		while (!worker->pending && !worker->leave)
+		while (!worker->pending && !worker->retired)
 			pthread_cond_wait(&worker->wake, &fw->lock);
-		if (worker->leave)
+		if (worker->retired)
 			break;
 		command = worker->command;
 		worker->pending = false;
@@ -78,41 +88,64 @@ static void *worker_main(void *arg)
 
 		pthread_mutex_lock(&fw->lock);
 		worker->active = false;
-		worker->discard = false;
-		pthread_cond_broadcast(&fw->quiet);
 	}
+	drop_modules(worker);
 	worker->left = true;
 	pthread_mutex_unlock(&fw->lock);
 	return NULL;
 }
 
-/* Needs fw->lock. */
-static int worker_start(struct card_firmware *fw, unsigned int context)
-{
-	struct fw_worker *worker = calloc(1, sizeof(*worker));
-	int err;
-
-	if (!worker)
-		return -ENOMEM;
-	worker->fw = fw;
-	worker->context = context;
-	pthread_cond_init(&worker->wake, NULL);
-	err = pthread_create(&worker->thread, NULL, worker_main, worker);
-	if (err) {
-		pthread_cond_destroy(&worker->wake);
-		free(worker);
-		return -err;
-	}
-	fw->workers[context] = worker;
-	return 0;
-}
-
-/* Waits until the thread has ended, which it was told to. Without locks. */
+/* Waits until the thread has ended, which it was told to. */
 static void worker_join(struct fw_worker *worker)
 {
 	pthread_join(worker->thread, NULL);
 	pthread_cond_destroy(&worker->wake);
 	free(worker);
+}
+
+/* Join retired workers that have ended: no wait to speak of. Needs fw->lock. Return: the others. */
+static unsigned int join_left(struct card_firmware *fw)
+{
+	struct fw_worker **link = &fw->retired;
+	unsigned int others = 0;
+
+	while (*link) {
+		struct fw_worker *worker = *link;
+
+		if (!worker->left) {
+			link = &worker->next;
+			others++;
+			continue;
+		}
+		*link = worker->next;
+		worker_join(worker);
+	}
+	return others;
+}
+
+/* Needs fw->lock. */
+static int worker_start(struct card_firmware *fw, unsigned int context)
+{
+	struct fw_worker *worker;
+	int err;
+
+	if (join_left(fw) >= FW_RETIRED_MAX)
+		return -EAGAIN;
+	worker = calloc(1, sizeof(*worker));
+	if (!worker)
+		return -ENOMEM;
+	worker->fw = fw;
+	worker->context = context;
+	worker->ticket = (struct card_ticket){&fw->resets, atomic_load(&fw->resets)};
+	pthread_cond_init(&worker->wake, NULL);
+	err = card_thread_create(&worker->thread, 0, worker_main, worker);
+	if (err) {
+		pthread_cond_destroy(&worker->wake);
+		free(worker);
+		return err;
+	}
+	fw->workers[context] = worker;
+	return 0;
 }
 
 /* Needs fw->lock. */
@@ -166,7 +199,7 @@ static void cmd_written(struct card_firmware *fw, unsigned int context)
 			worker_cancel(worker);
 		return;
 	}
-	if (fw->resetting || (worker && worker->busy)) {
+	if (worker && worker->busy) {
 		fw->commands_ignored++;
 		fw_set_ignored(fw);
 		return;
@@ -190,30 +223,18 @@ void card_firmware_l2_written(struct card *card, uint32_t offset, size_t len)
 	}
 }
 
-static bool worker_quiet(const struct fw_worker *worker)
-{
-	return !worker || (!worker->pending && !worker->active);
-}
-
-/* Needs fw->lock. */
-static bool all_quiet(const struct card_firmware *fw)
-{
-	unsigned int n;
-
-	for (n = 0; n < METIS_CORES; n++) {
-		if (!worker_quiet(fw->workers[n]))
-			return false;
-	}
-	return true;
-}
-
 bool card_firmware_idle(const struct card_firmware *firmware)
 {
 	struct card_firmware *fw = (struct card_firmware *)firmware; /* for its lock only */
-	bool idle;
+	bool idle = true;
+	unsigned int n;
 
 	pthread_mutex_lock(&fw->lock);
-	idle = all_quiet(fw);
+	for (n = 0; n < METIS_CORES; n++) {
+		const struct fw_worker *worker = fw->workers[n];
+
+		idle = idle && (!worker || (!worker->pending && !worker->active));
+	}
 	pthread_mutex_unlock(&fw->lock);
 	return idle;
 }
@@ -221,7 +242,23 @@ bool card_firmware_idle(const struct card_firmware *firmware)
 /* --- reset --- */
 
 /* Needs fw->lock. */
-static void cancel_all(struct card_firmware *fw)
+static void take_modules(struct card_firmware *fw, struct fw_worker *worker)
+{
+	unsigned int i;
+
+	for (i = 0; i < METIS_FW_MODULES_MAX; i++) {
+		struct fw_module *module = fw->modules[i];
+
+		if (!module || module->context != worker->context)
+			continue;
+		fw->modules[i] = NULL;
+		module->next = worker->modules;
+		worker->modules = module;
+	}
+}
+
+/* Needs fw->lock. */
+static void retire_workers(struct card_firmware *fw)
 {
 	unsigned int n;
 
@@ -230,87 +267,19 @@ static void cancel_all(struct card_firmware *fw)
 
 		if (!worker)
 			continue;
+		if (worker->busy)
+			fw_log(fw, "context %u: command cut off by a reset", n);
 		worker_cancel(worker);
-		worker->pending = false;
-		worker->busy = false;
-		worker->discard = worker->active;
-	}
-}
-
-/* Needs fw->lock, which it drops while waiting. */
-static void wait_quiet(struct card_firmware *fw, unsigned int ms)
-{
-	struct timespec until;
-
-	clock_gettime(CLOCK_MONOTONIC, &until);
-	until.tv_nsec += (long)ms * 1000000;
-	until.tv_sec += until.tv_nsec / 1000000000;
-	until.tv_nsec %= 1000000000;
-	while (!all_quiet(fw)) {
-		if (pthread_cond_timedwait(&fw->quiet, &fw->lock, &until))
-			return;
-	}
-}
-
-/*
- * Go on without the workers that don't listen: each ends by itself, and the memory it uses is
- * there until it has. What it still computes is thrown away, but for tensors it has in its hands.
- * Needs fw->lock.
- */
-static void abandon_active(struct card_firmware *fw)
-{
-	unsigned int n;
-
-	for (n = 0; n < METIS_CORES; n++) {
-		struct fw_worker *worker = fw->workers[n];
-
-		if (worker_quiet(worker))
-			continue;
-		fw_log(fw, "context %u: left behind by a reset", n);
-		worker->leave = true;
-		worker->next = fw->abandoned;
-		fw->abandoned = worker;
+		take_modules(fw, worker);
+		worker->retired = true;
+		pthread_cond_signal(&worker->wake);
+		worker->next = fw->retired;
+		fw->retired = worker;
 		fw->workers[n] = NULL;
 	}
 }
 
-/* Needs fw->lock, which it drops meanwhile. */
-static void join_left(struct card_firmware *fw)
-{
-	struct fw_worker **link = &fw->abandoned;
-
-	while (*link) {
-		struct fw_worker *worker = *link;
-
-		if (!worker->left) {
-			link = &worker->next;
-			continue;
-		}
-		*link = worker->next;
-		pthread_mutex_unlock(&fw->lock);
-		worker_join(worker);
-		pthread_mutex_lock(&fw->lock);
-		link = &fw->abandoned;
-	}
-}
-
-/* Needs fw->lock, which it drops meanwhile. */
-static void unload_all(struct card_firmware *fw)
-{
-	unsigned int i;
-
-	for (i = 0; i < METIS_FW_MODULES_MAX; i++) {
-		struct fw_module *module = fw->modules[i];
-
-		fw->modules[i] = NULL;
-		if (!module)
-			continue;
-		pthread_mutex_unlock(&fw->lock);
-		fw_module_put(fw, module);
-		pthread_mutex_lock(&fw->lock);
-	}
-}
-
+/* Needs fw->lock. */
 static void boot(struct card_firmware *fw, bool keep_host_driver, bool cold)
 {
 	fw->boots = cold ? 1 : fw->boots + 1;
@@ -325,21 +294,15 @@ static void boot(struct card_firmware *fw, bool keep_host_driver, bool cold)
 
 void card_firmware_reset(struct card_firmware *fw, bool keep_host_driver, bool cold)
 {
-	pthread_mutex_lock(&fw->reset_lock);
 	pthread_mutex_lock(&fw->lock);
-	fw->resetting = true;
-	cancel_all(fw);
-	wait_quiet(fw, RESET_WAIT_MS);
-	abandon_active(fw);
-	unload_all(fw);
+	atomic_fetch_add(&fw->resets, 1);
+	retire_workers(fw);
 	join_left(fw);
-	/* After the engines: what they still wrote is of the last user. */
+	/* Nobody retired writes to card memory any more, though they may still read it. */
 	if (cold)
 		card_memory_clear(fw->card->memory);
-	boot(fw, keep_host_driver && !cold, cold);
-	fw->resetting = false;
+	boot(fw, keep_host_driver, cold);
 	pthread_mutex_unlock(&fw->lock);
-	pthread_mutex_unlock(&fw->reset_lock);
 }
 
 /* --- life --- */
@@ -348,25 +311,19 @@ int card_firmware_create(struct card *card, struct card_firmware **ret_firmware,
 {
 	const char *name = card->config.engine ? card->config.engine : engine_onnx.name;
 	struct card_firmware *fw = calloc(1, sizeof(*fw));
-	pthread_condattr_t attr;
-	int fd, err;
+	int fd, err = 0;
 
 	if (!fw)
 		return reason_add(why, -ENOMEM, "no memory for the firmware");
 	fw->card = card;
-	pthread_mutex_init(&fw->reset_lock, NULL);
 	pthread_mutex_init(&fw->lock, NULL);
 	pthread_mutex_init(&fw->log_lock, NULL);
-	pthread_condattr_init(&attr);
-	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-	pthread_cond_init(&fw->quiet, &attr);
-	pthread_condattr_destroy(&attr);
 	fw->l2 = card_memory_l2(card->memory, &fd);
 	fw->ops = engine_find(name);
-	if (fw->ops)
-		err = fw->ops->create(&fw->engine, why);
-	else
+	if (!fw->ops)
 		err = reason_add(why, -EINVAL, "no engine \"%s\"", name);
+	else if (fw->ops->create)
+		err = fw->ops->create(&fw->engine, why);
 	if (err) {
 		card_firmware_destroy(fw);
 		return err;
@@ -378,31 +335,17 @@ int card_firmware_create(struct card *card, struct card_firmware **ret_firmware,
 
 static void destroy_workers(struct card_firmware *fw)
 {
-	struct fw_worker *worker;
-	unsigned int n;
+	struct fw_worker *worker, *next;
 
 	pthread_mutex_lock(&fw->lock);
-	fw->resetting = true;
-	cancel_all(fw);
-	for (n = 0; n < METIS_CORES; n++) {
-		worker = fw->workers[n];
-		fw->workers[n] = NULL;
-		if (!worker)
-			continue;
-		worker->leave = true;
-		pthread_cond_signal(&worker->wake);
-		worker->next = fw->abandoned;
-		fw->abandoned = worker;
-	}
-	while (fw->abandoned) {
-		worker = fw->abandoned;
-		fw->abandoned = worker->next;
-		pthread_mutex_unlock(&fw->lock);
-		worker_join(worker);
-		pthread_mutex_lock(&fw->lock);
-	}
-	unload_all(fw);
+	retire_workers(fw);
+	worker = fw->retired;
+	fw->retired = NULL;
 	pthread_mutex_unlock(&fw->lock);
+	for (; worker; worker = next) {
+		next = worker->next;
+		worker_join(worker);
+	}
 }
 
 void card_firmware_destroy(struct card_firmware *fw)
@@ -412,9 +355,7 @@ void card_firmware_destroy(struct card_firmware *fw)
 	destroy_workers(fw);
 	if (fw->engine)
 		fw->ops->destroy(fw->engine);
-	pthread_cond_destroy(&fw->quiet);
 	pthread_mutex_destroy(&fw->log_lock);
 	pthread_mutex_destroy(&fw->lock);
-	pthread_mutex_destroy(&fw->reset_lock);
 	free(fw);
 }

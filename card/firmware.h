@@ -13,7 +13,6 @@
 #define TETHYS_CARD_FIRMWARE_H
 
 #include <pthread.h>
-#include <stdarg.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -22,8 +21,15 @@
 #include <tethys/hw/fwproto.h>
 #include <tethys/hw/memory.h>
 
+#include "card/bus.h"
 #include "card/engine/engine.h"
 #include "card/internal.h"
+
+/*
+ * Commands that resets have cut off and that still run: their engine is in one long operator, or
+ * their interrupt stuck in the bus. With so many a context gets no new thread.
+ */
+#define FW_RETIRED_MAX 8
 
 /* Where the areas are, from the start of L2. Ours to choose: hosts follow the references. */
 #define FW_CONTEXT_OFFSET(n) (METIS_FW_AREAS_OFFSET + (n) * sizeof(struct metis_context))
@@ -47,7 +53,7 @@ _Static_assert(METIS_FW_MAILBOX_OFFSET(METIS_CORES) <= METIS_FW_L2_FREE_OFFSET, 
 _Static_assert(FW_CONTEXT_OFFSET(0) % 8 == 0 && sizeof(struct metis_context) % 8 == 0,
 	       "cmd and sts are stored as one");
 
-/* A network in the card. Lives while it is in the table or a run uses it. */
+/* A network in the card. Lives while it is in the table, in a retired worker's list or in use. */
 struct fw_module {
 	unsigned int refs; /* firmware.lock */
 	uint32_t handle;   /* 0: still loading */
@@ -56,6 +62,7 @@ struct fw_module {
 	struct engine_module table; /* header and tables in @head; the payload is gone */
 	void *head;
 	struct engine_session *session; /* NULL while loading */
+	struct fw_module *next;		/* in fw_worker.modules; firmware.lock */
 };
 
 struct fw_command {
@@ -65,23 +72,26 @@ struct fw_command {
 };
 
 /*
- * Runs the commands of one context in a thread of its own. All but @thread, @fw and @context is
- * protected by firmware.lock.
+ * Runs the commands of one context in a thread of its own, from the context's first command to the
+ * next reset. A reset retires it, whatever it is doing: from then on it has no result and raises no
+ * interrupt, and it takes the context's modules with it, which may take time to unload. All but
+ * @thread, @fw, @context and @ticket is protected by firmware.lock.
  */
 struct fw_worker {
 	struct card_firmware *fw;
 	unsigned int context;
 	pthread_t thread;
+	struct card_ticket ticket; /* for interrupts; void when retired */
 	pthread_cond_t wake;
 	struct fw_command command;	/* the newest; copied by the thread when it starts on it */
 	bool pending;			/* @command waits for the thread */
 	bool active;			/* the thread works on a command, its interrupt included */
 	bool busy;			/* as the host sees it: from cmd to sts */
 	bool canceled;			/* the command is to end */
-	bool discard;			/* a reset came: no result, no interrupt */
-	bool leave;			/* end the thread */
+	bool retired;			/* a reset came */
 	bool left;			/* the thread only needs to be joined */
 	struct engine_session *running; /* for cancel() */
+	struct fw_module *modules;	/* to be unloaded; when retired */
 	struct fw_worker *next;
 };
 
@@ -91,17 +101,14 @@ struct card_firmware {
 	struct engine *engine;
 	void *l2;
 
-	/* Serialises resets. Taken before @lock. */
-	pthread_mutex_t reset_lock;
+	_Atomic uint32_t resets; /* the word of fw_worker.ticket; written under @lock */
 	/* Protects all below, and cmd, sts and replies in card memory. Never held for long. */
 	pthread_mutex_t lock;
-	pthread_cond_t quiet; /* a worker has become inactive */
-	bool resetting;
 	uint64_t boots; /* since power-on */
 	uint64_t commands_ignored;
 	uint32_t last_handle;			/* never reused, over resets as well */
 	struct fw_worker *workers[METIS_CORES]; /* NULL before a context's first command */
-	struct fw_worker *abandoned;		/* busy when a reset could wait no longer */
+	struct fw_worker *retired;
 	struct fw_module *modules[METIS_FW_MODULES_MAX];
 
 	/* Protects the log ring. A leaf. */
@@ -139,9 +146,9 @@ void fw_module_put(struct card_firmware *fw, struct fw_module *module);
 
 /* --- firmware_log.c --- */
 void fw_log_reset(struct card_firmware *fw, bool clear);
+/* A line for the log ring; no '\n'. */
 void fw_log(struct card_firmware *fw, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
-void fw_vlog(struct card_firmware *fw, const char *fmt, va_list ap);
-/* One printable ASCII line of at most @bytes - 1 characters from a chain of reasons, outermost first. */
+/* One printable ASCII line of less than @bytes from a chain of reasons, outermost first. */
 void fw_reason_line(const struct reason *why, char *ret_line, size_t bytes);
 
 #endif

@@ -82,8 +82,8 @@ static void write_board(struct card_firmware *fw)
 
 	memset(board, 0, sizeof(*board));
 	board->board_type = htole32(2);
-	board->board_revision = htole32(1);
-	board->clock_mhz = htole32(800);
+	board->board_revision = htole32(1); /* guess */
+	board->clock_mhz = htole32(800);    /* guess */
 	copy_text(board->firmware_version, sizeof(board->firmware_version), p->name);
 	copy_text(board->flashed_firmware_version, sizeof(board->flashed_firmware_version),
 		  p->name);
@@ -91,6 +91,7 @@ static void write_board(struct card_firmware *fw)
 		  p->controller_version);
 	copy_text(board->controller_board_type, sizeof(board->controller_board_type),
 		  "tethys-virtual");
+	/* Guess, and all cards of a machine the same. */
 	copy_text(board->serial, sizeof(board->serial), "VIRTUAL-0000");
 }
 

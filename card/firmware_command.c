@@ -121,6 +121,31 @@ static struct fw_module **module_slot(struct card_firmware *fw, unsigned int con
 	return NULL;
 }
 
+/*
+ * The module that the request names, with a reference: one more, or the table's, which it leaves.
+ * NULL: there is none, and the command has failed.
+ */
+static struct fw_module *named_module(struct job *job, bool leaves)
+{
+	uint32_t handle = le32toh(job->request.module);
+	struct fw_module *module = NULL;
+	struct fw_module **slot;
+
+	pthread_mutex_lock(&job->fw->lock);
+	slot = module_slot(job->fw, job->worker->context, handle);
+	if (slot) {
+		module = *slot;
+		if (leaves)
+			*slot = NULL;
+		else
+			module->refs++;
+	}
+	pthread_mutex_unlock(&job->fw->lock);
+	if (!module)
+		FAIL(job, METIS_FW_NO_MODULE, "no module %" PRIu32 " in this context", handle);
+	return module;
+}
+
 /* Does another context own one of @context .. @context + @cores - 1? Needs fw->lock. */
 static bool cores_taken(const struct card_firmware *fw, unsigned int context, unsigned int cores)
 {
@@ -138,7 +163,7 @@ static bool cores_taken(const struct card_firmware *fw, unsigned int context, un
 
 /*
  * Enter @module into the table, still without a handle: its cores are taken from now on. Not
- * after a reset has called the worker off, which has emptied the table.
+ * after a reset has retired the worker, which has emptied the table.
  */
 static void module_reserve(struct job *job, struct fw_module *module)
 {
@@ -148,7 +173,7 @@ static void module_reserve(struct job *job, struct fw_module *module)
 	pthread_mutex_lock(&fw->lock);
 	for (i = 0; i < METIS_FW_MODULES_MAX && fw->modules[i]; i++)
 		;
-	if (job->worker->discard)
+	if (job->worker->retired)
 		FAIL(job, METIS_FW_CANCELED, "reset");
 	else if (i == METIS_FW_MODULES_MAX)
 		FAIL(job, METIS_FW_NO_MEMORY, "%u modules are loaded, at most %u", i,
@@ -453,21 +478,10 @@ static void run_module(struct job *job, struct fw_module *module)
 
 static void command_run(struct job *job)
 {
-	uint32_t handle = le32toh(job->request.module);
-	struct fw_module *module = NULL;
-	struct fw_module **slot;
+	struct fw_module *module = named_module(job, false);
 
-	pthread_mutex_lock(&job->fw->lock);
-	slot = module_slot(job->fw, job->worker->context, handle);
-	if (slot) {
-		module = *slot;
-		module->refs++;
-	}
-	pthread_mutex_unlock(&job->fw->lock);
-	if (!module) {
-		FAIL(job, METIS_FW_NO_MODULE, "no module %" PRIu32 " in this context", handle);
+	if (!module)
 		return;
-	}
 	run_module(job, module);
 	fw_module_put(job->fw, module);
 }
@@ -476,21 +490,10 @@ static void command_run(struct job *job)
 
 static void command_unload(struct job *job)
 {
-	uint32_t handle = le32toh(job->request.module);
-	struct fw_module *module = NULL;
-	struct fw_module **slot;
+	struct fw_module *module = named_module(job, true);
 
-	pthread_mutex_lock(&job->fw->lock);
-	slot = module_slot(job->fw, job->worker->context, handle);
-	if (slot) {
-		module = *slot;
-		*slot = NULL;
-	}
-	pthread_mutex_unlock(&job->fw->lock);
 	if (module)
 		fw_module_put(job->fw, module);
-	else
-		FAIL(job, METIS_FW_NO_MODULE, "no module %" PRIu32 " in this context", handle);
 }
 
 /* --- all of them --- */

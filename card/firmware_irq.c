@@ -15,10 +15,11 @@
  * The host's flag for @number. The area is read anew each time: the host's driver fills it with
  * plain stores in no certain order, so there is no moment to latch it at.
  */
-static void set_virtual_msi(struct card *card, unsigned int number)
+static void set_virtual_msi(struct card *card, unsigned int number,
+			    const struct card_ticket *ticket)
 {
 	const uint64_t offset = 4ull * number;
-	const uint32_t set = htole32(METIS_VMSI_SET);
+	uint32_t set = htole32(METIS_VMSI_SET);
 	struct metis_host_driver hdrv;
 	uint64_t target;
 	int err;
@@ -28,23 +29,29 @@ static void set_virtual_msi(struct card *card, unsigned int number)
 	if (le32toh(hdrv.ctrl) != 1 || !target || target % sizeof(set) ||
 	    le32toh(hdrv.size) < offset + sizeof(set) || target > UINT64_MAX - offset - sizeof(set))
 		return;
-	err = card_bus_write(card, target + offset, &set, sizeof(set));
-	if (err)
+	err = card_bus_copy(card, true, target + offset, &set, sizeof(set), ticket, NULL);
+	if (!err)
+		return;
+	/* Under the lock that resets take: the next owner must not read of this one's addresses. */
+	pthread_mutex_lock(&card->firmware->lock);
+	if (!card_ticket_void(ticket))
 		fw_log(card->firmware, "virtual MSI %u: write to 0x%" PRIx64 " failed: %s", number,
 		       target + offset, strerrorname_np(-err));
+	pthread_mutex_unlock(&card->firmware->lock);
 }
 
-void card_firmware_raise(struct card *card, unsigned int number)
+void card_firmware_raise(struct card *card, unsigned int number, const struct card_ticket *ticket)
 {
 	if (card->personality->host_driver)
-		set_virtual_msi(card, number);
-	card_msi(card, number);
+		set_virtual_msi(card, number, ticket);
+	card_msi_ticket(card, number, ticket);
 }
 
-bool card_firmware_dma_done(struct card *card, unsigned int number)
+bool card_firmware_dma_done(struct card *card, unsigned int number,
+			    const struct card_ticket *ticket)
 {
 	if (!card->personality->dma_vm)
 		return false;
-	card_firmware_raise(card, number);
+	card_firmware_raise(card, number, ticket);
 	return true;
 }

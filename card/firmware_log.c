@@ -3,6 +3,7 @@
  * The log ring: text for whoever looks into the card, also after it has failed.
  */
 #include <endian.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -39,14 +40,17 @@ void fw_log_reset(struct card_firmware *fw, bool clear)
 	pthread_mutex_unlock(&fw->log_lock);
 }
 
-void fw_vlog(struct card_firmware *fw, const char *fmt, va_list ap)
+void fw_log(struct card_firmware *fw, const char *fmt, ...)
 {
 	struct metis_fw_log *log = ring_header(fw);
 	char *ring = (char *)(log + 1);
 	char line[256];
 	size_t len, i;
+	va_list ap;
 
+	va_start(ap, fmt);
 	vsnprintf(line, sizeof(line) - 1, fmt, ap);
+	va_end(ap);
 	sanitise(line);
 	len = strlen(line);
 	line[len++] = '\n';
@@ -59,26 +63,6 @@ void fw_vlog(struct card_firmware *fw, const char *fmt, va_list ap)
 	__atomic_store_n((uint64_t *)((char *)log + offsetof(struct metis_fw_log, written)),
 			 htole64(fw->log_written), __ATOMIC_RELEASE);
 	pthread_mutex_unlock(&fw->log_lock);
-}
-
-void fw_log(struct card_firmware *fw, const char *fmt, ...)
-{
-	va_list ap;
-
-	va_start(ap, fmt);
-	fw_vlog(fw, fmt, ap);
-	va_end(ap);
-}
-
-void card_firmware_log(struct card *card, const char *fmt, ...)
-{
-	va_list ap;
-
-	if (!card->firmware)
-		return; /* not booted yet */
-	va_start(ap, fmt);
-	fw_vlog(card->firmware, fmt, ap);
-	va_end(ap);
 }
 
 void fw_reason_line(const struct reason *why, char *ret_line, size_t bytes)

@@ -2,11 +2,13 @@
 /*
  * What the card's parts know of each other. Nothing outside card/ includes this.
  *
- * Locks, in this order: firmware.lock, edma.lock, pci.lock. No bus function is called with one held.
+ * Locks, in this order: firmware.lock, edma.lock, pci.lock. Leaves below firmware.lock: its
+ * log_lock, and an engine's gate. No bus function is called with one held.
  */
 #ifndef TETHYS_CARD_INTERNAL_H
 #define TETHYS_CARD_INTERNAL_H
 
+#include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -19,6 +21,7 @@ struct card_pci;
 struct card_edma;
 struct card_memory;
 struct card_firmware;
+struct card_ticket; /* bus.h */
 
 struct card {
 	struct card_config config;
@@ -29,21 +32,15 @@ struct card {
 	struct card_firmware *firmware;
 	/* The bus and who is using it: card_bus_*() in bus.c. */
 	struct card_bus_gate *gate;
+	/* L2 could not be replaced when the last owner left, who may still have it mapped. */
+	_Atomic bool l2_stale;
 	_Atomic uint64_t stats[sizeof(struct card_stats) / sizeof(uint64_t)];
 };
 
-#define CARD_COUNT_BY(card, field, n) \
+#define CARD_COUNT_BY(card, field, n)                                                          \
 	atomic_fetch_add_explicit(&(card)->stats[offsetof(struct card_stats, field) / 8], (n), \
 				  memory_order_relaxed)
 #define CARD_COUNT(card, field) CARD_COUNT_BY(card, field, 1)
-
-/* --- bus.c: the bus, safe against detach; long copies go in chunks and stop when told --- */
-/*
- * 0 or negative errno as in struct card_bus; -ENODEV with no bus or bus mastering off; -EPERM for
- * an address in the interrupt window. @dst/@src is card memory from card_memory_at().
- */
-int card_bus_read(struct card *card, uint64_t iova, void *dst, size_t len);
-int card_bus_write(struct card *card, uint64_t iova, const void *src, size_t len);
 
 /* --- bus.c: interrupts --- */
 /* MSI @number through the MSI capability (all numbers on vector 0 while the host gave only one). */
@@ -57,11 +54,16 @@ int card_imwr(struct card *card, uint64_t addr, uint32_t data);
 /* --- memory.c --- */
 int card_memory_create(struct card *card, struct card_memory **ret_memory);
 void card_memory_destroy(struct card_memory *memory);
-/* Card memory [@addr, @addr + @len), wholly in L2 or wholly in DDR; NULL when it is not. len > 0. */
+/* Card memory [@addr, @addr + @len): NULL when it is empty or not wholly in L2 or in DDR. */
 void *card_memory_at(struct card *card, uint64_t addr, uint64_t len);
 void *card_memory_l2(struct card_memory *memory, int *ret_fd);
 /* Give all of DDR and L2 back to the system: they read as zeros. */
 void card_memory_clear(struct card_memory *memory);
+/*
+ * Another L2, all zeros, at the same address. Whoever has the old descriptor keeps the old one.
+ * Return: 0; negative errno, nothing has changed.
+ */
+int card_memory_renew_l2(struct card_memory *memory);
 
 /* --- pci.c: configuration space --- */
 int card_pci_create(struct card *card, struct card_pci **ret_pci);
@@ -82,33 +84,43 @@ void card_edma_destroy(struct card_edma *edma);
 uint32_t card_edma_read(struct card *card, uint32_t offset);
 void card_edma_write(struct card *card, uint32_t offset, uint32_t value);
 /*
- * Stop all channels, registers to reset values; IMWr, list pointers and engine enables stay when
- * @keep_imwr. Does not wait: a worker may still be in the bus with its chunk, and changes nothing
- * and calls nobody after it.
+ * Stop all channels, registers to reset values; IMWr and list pointers stay when @keep_imwr, engine
+ * enables unless @cold. Does not wait: a worker may still be in the bus with its chunk, and changes
+ * nothing and calls nobody after it.
  */
-void card_edma_reset(struct card_edma *edma, bool keep_imwr);
+void card_edma_reset(struct card_edma *edma, bool keep_imwr, bool cold);
 bool card_edma_idle(const struct card_edma *edma);
 
 /* --- firmware.c --- */
-int card_firmware_create(struct card *card, struct card_firmware **ret_firmware, struct reason *why);
+int card_firmware_create(struct card *card, struct card_firmware **ret_firmware,
+			 struct reason *why);
 void card_firmware_destroy(struct card_firmware *firmware);
 /* The host stored to L2 below METIS_FW_TRAPPED_BYTES; the bytes are already in memory. */
 void card_firmware_l2_written(struct card *card, uint32_t offset, size_t len);
-/* Stop commands, unload all modules, boot again; @keep_host_driver keeps that area's content. */
+/*
+ * Forget all commands and modules, boot again; @keep_host_driver keeps that area's content. Does
+ * not wait: engines may be at work for a while, but what they do has no effect any more.
+ */
 void card_firmware_reset(struct card_firmware *firmware, bool keep_host_driver, bool cold);
 bool card_firmware_idle(const struct card_firmware *firmware);
 /*
  * Interrupt @number the firmware's way: its virtual-MSI word in host memory where host-driver area
- * and personality have it, then the MSI. May do DMA: never from a register access.
+ * and personality have it, then the MSI, each unless @ticket is void. May do DMA: never from a
+ * register access.
  */
-void card_firmware_raise(struct card *card, unsigned int number);
+void card_firmware_raise(struct card *card, unsigned int number, const struct card_ticket *ticket);
 /*
- * An eDMA channel is done with a remote interrupt asked for. True: the firmware has raised the
+ * An eDMA channel is done with a remote interrupt asked for. True: the firmware raises the
  * interrupt itself (dma_vm), no IMWr is to be sent.
  */
-bool card_firmware_dma_done(struct card *card, unsigned int number);
-/* A line for the log ring; printf, no '\n'. */
-void card_firmware_log(struct card *card, const char *fmt, ...)
-	__attribute__((format(printf, 2, 3)));
+bool card_firmware_dma_done(struct card *card, unsigned int number,
+			    const struct card_ticket *ticket);
+
+/* --- thread.c --- */
+/*
+ * A thread that gets none of the process's signals. @stack_bytes 0: the system's default.
+ * Return: 0; negative errno.
+ */
+int card_thread_create(pthread_t *ret_thread, size_t stack_bytes, void *(*run)(void *), void *arg);
 
 #endif

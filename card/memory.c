@@ -26,23 +26,43 @@ struct card_memory {
  * Sealed, so that whoever got the descriptor can't shrink it under us or another user: that
  * would be SIGBUS in their or our next access.
  */
-static int l2_create(struct card_memory *memory)
+static int l2_open(void)
 {
+	int fd = memfd_create("tethys-l2", MFD_CLOEXEC | MFD_ALLOW_SEALING);
 	int ret;
 
-	memory->l2_fd = memfd_create("tethys-l2", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-	if (memory->l2_fd < 0)
+	if (fd < 0)
 		return -errno;
-	if (ftruncate(memory->l2_fd, METIS_L2_BYTES) ||
-	    fcntl(memory->l2_fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL))
-		return -errno;
-	memory->l2 =
-		mmap(NULL, METIS_L2_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, memory->l2_fd, 0);
-	if (memory->l2 == MAP_FAILED) {
+	if (!ftruncate(fd, METIS_L2_BYTES) &&
+	    !fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL))
+		return fd;
+	ret = -errno;
+	close(fd);
+	return ret;
+}
+
+/*
+ * A new L2, in place of the one there is: the kernel swaps the pages in one step, so that readers
+ * find the old bytes or the new ones, never a hole.
+ */
+int card_memory_renew_l2(struct card_memory *memory)
+{
+	int fd = l2_open(), ret;
+	void *l2;
+
+	if (fd < 0)
+		return fd;
+	l2 = mmap(memory->l2, METIS_L2_BYTES, PROT_READ | PROT_WRITE,
+		  MAP_SHARED | (memory->l2 ? MAP_FIXED : 0), fd, 0);
+	if (l2 == MAP_FAILED) {
 		ret = -errno;
-		memory->l2 = NULL;
+		close(fd);
 		return ret;
 	}
+	if (memory->l2_fd >= 0)
+		close(memory->l2_fd);
+	memory->l2_fd = fd;
+	memory->l2 = l2;
 	return 0;
 }
 
@@ -69,7 +89,7 @@ int card_memory_create(struct card *card, struct card_memory **ret_memory)
 	if (!memory)
 		return -ENOMEM;
 	memory->l2_fd = -1;
-	ret = l2_create(memory);
+	ret = card_memory_renew_l2(memory);
 	if (!ret)
 		ret = ddr_create(memory);
 	if (ret) {

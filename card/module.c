@@ -26,30 +26,6 @@ static bool all_zero(const void *data, size_t bytes)
 	return true;
 }
 
-static size_t element_bytes(uint32_t dtype)
-{
-	switch (dtype) {
-	case METIS_U8:
-	case METIS_I8:
-	case METIS_BOOL:
-		return 1;
-	case METIS_U16:
-	case METIS_I16:
-	case METIS_F16:
-		return 2;
-	case METIS_F32:
-	case METIS_I32:
-	case METIS_U32:
-		return 4;
-	case METIS_I64:
-	case METIS_F64:
-	case METIS_U64:
-		return 8;
-	default:
-		return 0;
-	}
-}
-
 static int check_identity(const struct metis_module *m, size_t bytes, struct reason *why)
 {
 	if (le32toh(m->magic) != METIS_MODULE_MAGIC)
@@ -128,7 +104,7 @@ static int check_checksum(const struct metis_module *m, size_t bytes, struct rea
 static int check_dims(const struct metis_module_tensor *t, struct reason *why)
 {
 	uint32_t i, ndims = le32toh(t->ndims);
-	uint64_t bytes = element_bytes(le32toh(t->dtype));
+	uint64_t bytes = metis_dtype_bytes(le32toh(t->dtype));
 
 	if (!bytes)
 		return reason_add(why, -EINVAL, "element type %" PRIu32 " is unknown",

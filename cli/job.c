@@ -10,9 +10,6 @@
 #include "cli/job.h"
 #include "cli/term.h"
 
-/* Tensors start where SIMD and the card's DMA like them. */
-#define TENSOR_ALIGN 4096
-
 /* What the runtime said: its text has the lines of all layers. @doing: when it said nothing. */
 static int fail(const struct job *job, int code, struct reason *why, const char *doing)
 {
@@ -64,23 +61,19 @@ void job_describe(const axrTensorInfo *info, struct task_tensor *ret_tensor)
 		ret_tensor->dims[i] = info->dims[i];
 }
 
-static int alloc_tensor(const axrTensorInfo *info, struct task_tensor *ret_tensor,
-			axrArgument *ret_arg, struct reason *why)
+static int alloc_tensor(const struct job *job, const axrTensorInfo *info,
+			struct task_tensor *ret_tensor, axrArgument *ret_arg, struct reason *why)
 {
 	size_t bytes = axr_tensor_size(info);
-	size_t room = (bytes + TENSOR_ALIGN - 1) / TENSOR_ALIGN * TENSOR_ALIGN;
 
 	job_describe(info, ret_tensor);
 	if (!ret_tensor->dtype || task_tensor_bytes(ret_tensor) != bytes) {
 		reason_add(why, 0, "Tensor '%s' has a type this command can't handle.", info->name);
 		return CLI_FAILED;
 	}
-	ret_tensor->data = aligned_alloc(TENSOR_ALIGN, room);
-	if (!ret_tensor->data) {
-		reason_add(why, 0, "No memory for tensor '%s', %zu bytes.", info->name, bytes);
-		return CLI_FAILED;
-	}
-	memset(ret_tensor->data, 0, room);
+	ret_tensor->data = tethys_alloc(job->connection, bytes);
+	if (!ret_tensor->data)
+		return fail(job, device_or_failed(job), why, "No memory for a tensor.");
 	*ret_arg = (axrArgument){.ptr = ret_tensor->data, .fd = -1, .size = bytes};
 	return CLI_OK;
 }
@@ -104,7 +97,7 @@ static int alloc_tensors(struct job *job, struct reason *why)
 	for (size_t i = 0; i < count && rc == CLI_OK; i++) {
 		job->info[i] = i < inputs ? axr_get_model_input(job->model, i)
 					  : axr_get_model_output(job->model, i - inputs);
-		rc = alloc_tensor(&job->info[i], &job->input[i], &job->arg[i], why);
+		rc = alloc_tensor(job, &job->info[i], &job->input[i], &job->arg[i], why);
 	}
 	return rc;
 }
@@ -176,12 +169,10 @@ int job_open(const struct job_options *options, struct job *ret_job, struct reas
 
 void job_close(struct job *job)
 {
-	for (size_t i = 0; i < job->inputs + job->outputs; i++)
-		free(job->input[i].data);
 	free(job->input);
 	free(job->info);
 	free(job->arg);
-	axr_destroy(AXR_OBJECT(job->context)); /* takes its children along */
+	axr_destroy(AXR_OBJECT(job->context)); /* takes its children and the tensors along */
 	memset(job, 0, sizeof(*job));
 }
 

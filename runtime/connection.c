@@ -89,6 +89,7 @@ static void connection_release(struct axrObject *object)
 	/* Firmware that still writes to these cores' memory must not write to a next user's. */
 	if (!any_stuck(connection))
 		cards_give_cores(connection->card, connection->first, connection->cores);
+	shared_memory_deinit(&connection->memory, connection->card->dev);
 	cards_close(connection->card);
 	ddr_deinit(&connection->ddr);
 	pthread_mutex_destroy(&connection->lock);
@@ -136,6 +137,7 @@ static int connect_to(struct axrConnection *connection, const char *name, unsign
 	connection->timeout_ms = settings->timeout_ms;
 	connection->load_timeout_ms = settings->load_timeout_ms;
 	pthread_mutex_init(&connection->lock, NULL);
+	shared_memory_init(&connection->memory);
 	memory_init(connection);
 	return 0;
 }
@@ -242,6 +244,36 @@ unsigned int tethys_connection_core(const axrConnection *connection)
 unsigned int tethys_connection_cores(const axrConnection *connection)
 {
 	return connection ? connection->cores : 0;
+}
+
+void *tethys_alloc(axrConnection *connection, size_t bytes)
+{
+	struct reason why = {0};
+	void *ptr = NULL;
+	int r;
+
+	axr_error_clear();
+	if (!object_as(&object_connection, connection)) {
+		axr_error_set(NULL, AXR_ERROR_INVALID_ARGUMENT, NULL,
+			      "tethys_alloc: no connection given");
+		return NULL;
+	}
+	r = shared_memory_alloc(&connection->memory, connection->card->dev, bytes, &ptr, &why);
+	if (r)
+		axr_error_set(connection->base.context, axr_result_of(r), &why,
+			      "[ERROR][alloc]: Failed to allocate memory for the card.");
+	return r ? NULL : ptr;
+}
+
+void tethys_free(axrConnection *connection, void *ptr)
+{
+	axr_error_clear();
+	if (!ptr)
+		return;
+	if (!object_as(&object_connection, connection) ||
+	    !shared_memory_free(&connection->memory, connection->card->dev, ptr))
+		axr_error_set(NULL, AXR_ERROR_INVALID_ARGUMENT, NULL,
+			      "tethys_free: no memory of this connection");
 }
 
 const char *tethys_connection_engine(const axrConnection *connection)

@@ -9,6 +9,7 @@
 #include "runtime/ddr.h"
 #include "runtime/internal.h"
 #include "runtime/settings.h"
+#include "runtime/shared_memory.h"
 
 /* One core of a connection. */
 struct core_use {
@@ -24,6 +25,7 @@ struct axrConnection {
 	unsigned int timeout_ms;
 	unsigned int load_timeout_ms;
 	struct ddr ddr;
+	struct shared_memory memory;
 	pthread_mutex_t lock; /* use */
 	struct core_use use[METIS_CORES];
 };

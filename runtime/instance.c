@@ -164,8 +164,8 @@ static int instance_load(struct axrModelInstance *instance, const struct instanc
 	r = load_module(instance, why);
 	if (r)
 		return r;
-	r = io_init(&instance->io, connection->card->dev, &connection->ddr, module,
-		    p->double_buffer ? DOUBLE_SLOTS : 1, why);
+	r = io_init(&instance->io, connection->card->dev, &connection->ddr, &connection->memory,
+		    module, p->double_buffer ? DOUBLE_SLOTS : 1, why);
 	if (!r && (p->double_buffer || p->async_mode))
 		r = worker_start(&instance->worker, p->double_buffer
 							    ? DOUBLE_SLOTS

@@ -54,8 +54,8 @@ static void table_fill(const struct io_side *side, uint64_t slot_addr,
 	}
 }
 
-int io_init(struct io *io, struct axdev *dev, struct ddr *ddr, const struct module *module,
-	    unsigned int slots, struct reason *why)
+int io_init(struct io *io, struct axdev *dev, struct ddr *ddr, struct shared_memory *memory,
+	    const struct module *module, unsigned int slots, struct reason *why)
 {
 	unsigned int slot;
 	uint64_t addr;
@@ -64,6 +64,7 @@ int io_init(struct io *io, struct axdev *dev, struct ddr *ddr, const struct modu
 	memset(io, 0, sizeof(*io));
 	io->dev = dev;
 	io->ddr = ddr;
+	io->memory = memory;
 	io->slots = slots;
 	atomic_store(&io->staged, !dev->ops->xfer_user);
 	side_init(&io->inputs, module->tensors, module->inputs, 0);
@@ -114,14 +115,25 @@ static int move_direct(struct io *io, enum axdev_dir dir, unsigned int slot,
 		       const struct io_tensor *tensor, void *ptr, struct io_counts *counts,
 		       struct reason *why)
 {
+	uint64_t card_addr = io->card_addr + slot * io->slot_bytes + tensor->offset;
 	struct reason inner = {0};
+	struct axdev_buf buf;
+	size_t offset;
 	int r;
 
-	if (!tensor->large || atomic_load_explicit(&io->staged, memory_order_relaxed))
+	if (!tensor->large)
 		return -ENOTSUP;
-	r = io->dev->ops->xfer_user(io->dev, dir, ANY_CHANNEL,
-				    io->card_addr + slot * io->slot_bytes + tensor->offset, ptr,
-				    tensor->bytes, &inner);
+	if (shared_memory_find(io->memory, ptr, tensor->bytes, &buf, &offset)) {
+		r = io->dev->ops->xfer(io->dev, dir, ANY_CHANNEL, card_addr, &buf, offset,
+				       tensor->bytes, why);
+		if (!r)
+			count(counts, tensor->bytes);
+		return r;
+	}
+	if (atomic_load_explicit(&io->staged, memory_order_relaxed))
+		return -ENOTSUP;
+	r = io->dev->ops->xfer_user(io->dev, dir, ANY_CHANNEL, card_addr, ptr, tensor->bytes,
+				    &inner);
 	if (!r)
 		count(counts, tensor->bytes);
 	else if (r == -ENOTSUP)

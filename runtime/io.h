@@ -13,6 +13,7 @@
 #include "runtime/ddr.h"
 #include "runtime/device/device.h"
 #include "runtime/module_build.h"
+#include "runtime/shared_memory.h"
 
 #include <axruntime/axruntime.h>
 
@@ -41,6 +42,7 @@ struct io_counts {
 struct io {
 	struct axdev *dev;
 	struct ddr *ddr;
+	struct shared_memory *memory; /* the application's, from us */
 	struct io_side inputs;
 	struct io_side outputs;
 	unsigned int slots;
@@ -57,8 +59,8 @@ struct io {
  *
  * Return: 0; -ENOSPC card memory; -ENOMEM; what buf_alloc gave.
  */
-int io_init(struct io *io, struct axdev *dev, struct ddr *ddr, const struct module *module,
-	    unsigned int slots, struct reason *why);
+int io_init(struct io *io, struct axdev *dev, struct ddr *ddr, struct shared_memory *memory,
+	    const struct module *module, unsigned int slots, struct reason *why);
 /* @forget: leave the card memory reserved, the firmware may still use it. A zeroed one is fine. */
 void io_deinit(struct io *io, bool forget);
 

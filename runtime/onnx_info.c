@@ -589,27 +589,3 @@ int onnx_info_read(const struct onnx_source *source, struct onnx_info *ret_info,
 	free(scan);
 	return r;
 }
-
-unsigned int metis_dtype_bytes(uint32_t dtype)
-{
-	switch (dtype) {
-	case METIS_U8:
-	case METIS_I8:
-	case METIS_BOOL:
-		return 1;
-	case METIS_U16:
-	case METIS_I16:
-	case METIS_F16:
-		return 2;
-	case METIS_F32:
-	case METIS_I32:
-	case METIS_U32:
-		return 4;
-	case METIS_I64:
-	case METIS_F64:
-	case METIS_U64:
-		return 8;
-	default:
-		return 0;
-	}
-}

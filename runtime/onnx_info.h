@@ -41,7 +41,4 @@ struct onnx_info {
 int onnx_info_read(const struct onnx_source *source, struct onnx_info *ret_info,
 		   struct reason *why);
 
-/* Bytes of one element; 0: unknown type. */
-unsigned int metis_dtype_bytes(uint32_t dtype);
-
 #endif

@@ -7,6 +7,8 @@
 #ifndef TETHYS_CARD_ENGINE_ENGINE_H
 #define TETHYS_CARD_ENGINE_ENGINE_H
 
+#include <pthread.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -14,7 +16,7 @@
 
 #include "common/reason.h"
 
-struct engine;	/* one per card */
+struct engine;	       /* one per card */
 struct engine_session; /* one per loaded module */
 
 /* A module that has passed card_module_check(); a private copy, not card memory. */
@@ -33,6 +35,7 @@ struct engine_buffer {
 
 struct engine_ops {
 	const char *name;
+	/* Both may be NULL: the engine keeps nothing of its own for a card. */
 	int (*create)(struct engine **ret_engine, struct reason *why);
 	void (*destroy)(struct engine *engine);
 	/*
@@ -43,14 +46,42 @@ struct engine_ops {
 	int (*load)(struct engine *engine, const struct engine_module *module, unsigned int cores,
 		    struct engine_session **ret_session, struct reason *why);
 	void (*unload)(struct engine_session *session);
-	/* Counts and sizes are those of the module. Return: 0; -ECANCELED; -EIO. */
+	/*
+	 * Counts and sizes are those of the module. Computes into private memory and puts the
+	 * outputs through a struct engine_gate. Return: 0; -ECANCELED; -EIO.
+	 */
 	int (*run)(struct engine_session *session, const struct engine_buffer *inputs,
 		   const struct engine_buffer *outputs, struct reason *why);
 	/* Forget any cancel() so far; before each run, of which a session has one at a time. */
 	void (*arm)(struct engine_session *session);
-	/* End the run that arm() announced soon, also when it has not started; from any thread. */
+	/*
+	 * End the run that arm() announced soon, also when it has not started; from any thread.
+	 * When this is back the run writes to card memory no more, however late it notices.
+	 */
 	void (*cancel)(struct engine_session *session);
 };
+
+/*
+ * The door between a run and its outputs in card memory, which a cancel shuts: after a reset they
+ * may be another owner's.
+ */
+struct engine_gate {
+	pthread_mutex_t lock; /* protects @shut; held over one piece of a copy */
+	bool shut;
+};
+
+void engine_gate_init(struct engine_gate *gate); /* open */
+void engine_gate_deinit(struct engine_gate *gate);
+/* Returns when the piece under way, if any, has been copied. */
+void engine_gate_set(struct engine_gate *gate, bool shut);
+bool engine_gate_is_shut(struct engine_gate *gate);
+/**
+ * engine_gate_put() - copy to card memory while the gate is open
+ * @src: may overlap @dst, which then holds anything; NULL: zeros
+ *
+ * Return: 0; -ECANCELED the gate was shut before the last byte.
+ */
+int engine_gate_put(struct engine_gate *gate, void *dst, const void *src, size_t bytes);
 
 extern const struct engine_ops engine_onnx;
 extern const struct engine_ops engine_null; /* copies inputs to outputs, for measuring */

@@ -5,32 +5,13 @@
 #include <endian.h>
 #include <errno.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "card/engine/engine.h"
 
-struct engine {
-	char unused;
-};
-
 struct engine_session {
+	struct engine_gate gate;
 	uint32_t inputs, outputs;
 };
-
-static int null_create(struct engine **ret_engine, struct reason *why)
-{
-	struct engine *engine = calloc(1, sizeof(*engine));
-
-	if (!engine)
-		return reason_add(why, -ENOMEM, "no memory for the engine");
-	*ret_engine = engine;
-	return 0;
-}
-
-static void null_destroy(struct engine *engine)
-{
-	free(engine);
-}
 
 static int null_load(struct engine *engine, const struct engine_module *module, unsigned int cores,
 		     struct engine_session **ret_session, struct reason *why)
@@ -40,6 +21,7 @@ static int null_load(struct engine *engine, const struct engine_module *module, 
 	(void)engine, (void)cores;
 	if (!session)
 		return reason_add(why, -ENOMEM, "no memory for the session");
+	engine_gate_init(&session->gate);
 	session->inputs = le32toh(module->header->inputs);
 	session->outputs = le32toh(module->header->outputs);
 	*ret_session = session;
@@ -48,39 +30,46 @@ static int null_load(struct engine *engine, const struct engine_module *module, 
 
 static void null_unload(struct engine_session *session)
 {
+	engine_gate_deinit(&session->gate);
 	free(session);
 }
 
 static int null_run(struct engine_session *session, const struct engine_buffer *inputs,
 		    const struct engine_buffer *outputs, struct reason *why)
 {
+	int err = 0;
 	uint32_t i;
 
-	(void)why;
-	for (i = 0; i < session->outputs; i++) {
+	for (i = 0; !err && i < session->outputs; i++) {
 		size_t bytes = i < session->inputs ? inputs[i].bytes : 0;
 
 		if (bytes > outputs[i].bytes)
 			bytes = outputs[i].bytes;
-		if (bytes) /* the host may name overlapping tensors */
-			memmove(outputs[i].data, inputs[i].data, bytes);
-		memset((char *)outputs[i].data + bytes, 0, outputs[i].bytes - bytes);
+		if (bytes)
+			err = engine_gate_put(&session->gate, outputs[i].data, inputs[i].data,
+					      bytes);
+		if (!err)
+			err = engine_gate_put(&session->gate, (char *)outputs[i].data + bytes, NULL,
+					      outputs[i].bytes - bytes);
 	}
-	return 0;
+	return err ? reason_add(why, err, "canceled") : 0;
 }
 
-static void null_nothing(struct engine_session *session)
+static void null_arm(struct engine_session *session)
 {
-	(void)session; /* a copy ends soon enough by itself */
+	engine_gate_set(&session->gate, false);
+}
+
+static void null_cancel(struct engine_session *session)
+{
+	engine_gate_set(&session->gate, true);
 }
 
 const struct engine_ops engine_null = {
 	.name = "null",
-	.create = null_create,
-	.destroy = null_destroy,
 	.load = null_load,
 	.unload = null_unload,
-	.arm = null_nothing,
+	.arm = null_arm,
 	.run = null_run,
-	.cancel = null_nothing,
+	.cancel = null_cancel,
 };

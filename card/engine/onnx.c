@@ -2,17 +2,19 @@
 /*
  * The onnx engine: networks by ONNX Runtime, in the card's own memory.
  *
- * The host may change its tensors while a network runs. Elements of large float tensors only ever
- * become other elements, so those are used where they are. Integers can be indices, and small
+ * The host may change its tensors while a network runs. Elements of large float inputs only ever
+ * become other elements, so those are read where they are. Integers can be indices, and small
  * tensors sizes, scales or bounds of an operator, which checks them before it uses them: these
- * the network gets to see as private copies.
+ * the network gets to see as private copies. Outputs are computed in private, since an operator
+ * that is still at work when the card changes hands can't be kept from writing.
  */
 #include <endian.h>
 #include <errno.h>
-#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include <tethys/hw/fwproto.h>
 
 #include "card/engine/engine.h"
 #include "card/engine/onnx_scan.h"
@@ -20,16 +22,14 @@
 
 #define IN_PLACE_BYTES (64u << 10) /* from here on; below, copying costs nothing that shows */
 #define BUFFER_ALIGN 64u
-
-struct engine {
-	char unused; /* ONNX Runtime is the process's */
-};
+/* Of private memory for the tensors of a session: for all modules together what the DDR has. */
+#define COPIES_BYTES_MAX (METIS_DDR_BYTES / METIS_FW_MODULES_MAX)
 
 struct onnx_tensor {
 	const struct metis_module_tensor *spec;
 	int64_t dims[METIS_MODULE_DIMS_MAX];
 	size_t bytes;
-	void *copy;	 /* NULL: used in place */
+	void *copy;	 /* NULL: an input used in place */
 	OrtValue *value; /* over @data; NULL before the first run */
 	void *data;
 	const struct onnx_tensor *source; /* an output that is an input by name; else NULL */
@@ -40,28 +40,14 @@ struct engine_session {
 	OrtSession *session;
 	OrtRunOptions *options;
 	OrtMemoryInfo *memory_info;
-	atomic_bool canceled;
+	struct engine_gate gate;
 	uint32_t inputs, outputs;
+	size_t copies_bytes;
 	struct onnx_tensor *tensors; /* [inputs + outputs] */
 	/* The same order, as Run() wants them. */
 	const char **names;
 	OrtValue **values;
 };
-
-static int onnx_create(struct engine **ret_engine, struct reason *why)
-{
-	struct engine *engine = calloc(1, sizeof(*engine));
-
-	if (!engine)
-		return reason_add(why, -ENOMEM, "no memory for the engine");
-	*ret_engine = engine;
-	return 0;
-}
-
-static void onnx_destroy(struct engine *engine)
-{
-	free(engine);
-}
 
 /* --- is the module's table true? --- */
 
@@ -195,23 +181,32 @@ static bool in_place(const struct metis_module_tensor *spec)
 	}
 }
 
-static int tensor_init(struct onnx_tensor *tensor, const struct metis_module_tensor *spec)
+static int copy_alloc(struct engine_session *s, struct onnx_tensor *tensor, struct reason *why)
 {
+	if (tensor->bytes > COPIES_BYTES_MAX - s->copies_bytes)
+		return reason_add(why, -ENOMEM, "tensors of more than %llu MiB",
+				  COPIES_BYTES_MAX >> 20);
+	if (posix_memalign(&tensor->copy, BUFFER_ALIGN, tensor->bytes)) {
+		tensor->copy = NULL;
+		return reason_add(why, -ENOMEM, "no memory for the module's tensors");
+	}
+	s->copies_bytes += tensor->bytes;
+	/* Whatever happens, the host sees nothing of ours. */
+	memset(tensor->copy, 0, tensor->bytes);
+	return 0;
+}
+
+static int tensor_init(struct engine_session *s, uint32_t index,
+		       const struct metis_module_tensor *spec, struct reason *why)
+{
+	struct onnx_tensor *tensor = &s->tensors[index];
 	uint32_t i;
 
 	tensor->spec = spec;
 	tensor->bytes = le64toh(spec->bytes);
 	for (i = 0; i < le32toh(spec->ndims); i++)
 		tensor->dims[i] = (int64_t)le64toh(spec->dims[i]);
-	if (in_place(spec))
-		return 0;
-	if (posix_memalign(&tensor->copy, BUFFER_ALIGN, tensor->bytes)) {
-		tensor->copy = NULL;
-		return -ENOMEM;
-	}
-	memset(tensor->copy, 0,
-	       tensor->bytes); /* whatever happens, the host sees nothing of ours */
-	return 0;
+	return index < s->inputs && in_place(spec) ? 0 : copy_alloc(s, tensor, why);
 }
 
 /*
@@ -229,7 +224,8 @@ static void find_source(struct engine_session *s, struct onnx_tensor *output)
 	}
 }
 
-static int init_tensors(struct engine_session *s, const struct engine_module *module)
+static int init_tensors(struct engine_session *s, const struct engine_module *module,
+			struct reason *why)
 {
 	uint32_t i, n = s->inputs + s->outputs;
 	int err = 0;
@@ -238,13 +234,13 @@ static int init_tensors(struct engine_session *s, const struct engine_module *mo
 	s->names = calloc(n, sizeof(*s->names));
 	s->values = calloc(n, sizeof(*s->values));
 	if (!s->tensors || !s->names || !s->values)
-		return -ENOMEM;
+		return reason_add(why, -ENOMEM, "no memory for the module's tensors");
 	for (i = 0; !err && i < n; i++) {
 		const struct metis_module_tensor *spec =
 			i < s->inputs ? &module->inputs[i] : &module->outputs[i - s->inputs];
 
 		s->names[i] = spec->name;
-		err = tensor_init(&s->tensors[i], spec);
+		err = tensor_init(s, i, spec, why);
 		if (i >= s->inputs)
 			find_source(s, &s->tensors[i]);
 	}
@@ -279,6 +275,7 @@ static void onnx_unload(struct engine_session *s)
 		s->api->ReleaseRunOptions(s->options);
 	if (s->session)
 		s->api->ReleaseSession(s->session);
+	engine_gate_deinit(&s->gate);
 	free(s->values);
 	free(s->names);
 	free(s->tensors);
@@ -301,8 +298,8 @@ static int build_session(struct engine_session *s, const struct engine_module *m
 		err = check_table(s, module, why);
 	if (!err)
 		err = init_ort(s, why);
-	if (!err && init_tensors(s, module))
-		err = reason_add(why, -ENOMEM, "no memory for the module's tensors");
+	if (!err)
+		err = init_tensors(s, module, why);
 	return err;
 }
 
@@ -315,6 +312,7 @@ static int onnx_load(struct engine *engine, const struct engine_module *module, 
 	(void)engine;
 	if (!s)
 		return reason_add(why, -ENOMEM, "no memory for the session");
+	engine_gate_init(&s->gate);
 	s->inputs = le32toh(module->header->inputs);
 	s->outputs = le32toh(module->header->outputs);
 	err = build_session(s, module, cores, why);
@@ -355,13 +353,14 @@ static int bind(struct engine_session *s, uint32_t i, const struct engine_buffer
 	return 0;
 }
 
-/* ONNX Runtime has computed into the value it was given: over the host's tensor, or a copy. */
-static void deliver(const struct onnx_tensor *tensor, const struct engine_buffer *buffer)
+static int deliver(struct engine_session *s, const struct onnx_tensor *tensor,
+		   const struct engine_buffer *buffer, struct reason *why)
 {
 	const void *data = tensor->source ? tensor->source->data : tensor->data;
 
-	if (data != buffer->data)
-		memmove(buffer->data, data, tensor->bytes);
+	if (engine_gate_put(&s->gate, buffer->data, data, tensor->bytes))
+		return reason_add(why, -ECANCELED, "canceled");
+	return 0;
 }
 
 static int run_bound(struct engine_session *s, struct reason *why)
@@ -372,7 +371,7 @@ static int run_bound(struct engine_session *s, struct reason *why)
 			     s->inputs, s->names + s->inputs, s->outputs, s->values + s->inputs);
 	if (!status)
 		return 0;
-	if (atomic_load(&s->canceled)) {
+	if (engine_gate_is_shut(&s->gate)) {
 		s->api->ReleaseStatus(status);
 		return reason_add(why, -ECANCELED, "canceled");
 	}
@@ -395,27 +394,25 @@ static int onnx_run(struct engine_session *s, const struct engine_buffer *inputs
 	if (!err)
 		err = run_bound(s, why);
 	for (i = 0; !err && i < s->outputs; i++)
-		deliver(&s->tensors[s->inputs + i], &outputs[i]);
+		err = deliver(s, &s->tensors[s->inputs + i], &outputs[i], why);
 	return err;
 }
 
 static void onnx_arm(struct engine_session *s)
 {
-	atomic_store(&s->canceled, false);
+	engine_gate_set(&s->gate, false);
 	/* Can only fail for want of options. */
 	s->api->ReleaseStatus(s->api->RunOptionsUnsetTerminate(s->options));
 }
 
 static void onnx_cancel(struct engine_session *s)
 {
-	atomic_store(&s->canceled, true);
+	engine_gate_set(&s->gate, true);
 	s->api->ReleaseStatus(s->api->RunOptionsSetTerminate(s->options));
 }
 
 const struct engine_ops engine_onnx = {
 	.name = "onnx",
-	.create = onnx_create,
-	.destroy = onnx_destroy,
 	.load = onnx_load,
 	.unload = onnx_unload,
 	.arm = onnx_arm,

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include <pthread.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 
 #include <tethys/hw/fwproto.h>
 
@@ -414,6 +415,25 @@ static void test_card_detach_gives_the_next_owner_an_l2_of_its_own(void)
 	host_down(&host);
 }
 
+static void test_card_without_a_fresh_l2_takes_no_owner(void)
+{
+	struct card_bus bus = host_bus(&host);
+	struct rlimit before, none;
+
+	ASSERT(host_up(&host, NULL));
+	host_l2(&host)[0x100000] = 0x5a;
+	ASSERT_EQ(getrlimit(RLIMIT_NOFILE, &before), 0);
+	none = (struct rlimit){0, before.rlim_max};
+	ASSERT_EQ(setrlimit(RLIMIT_NOFILE, &none), 0);
+	EXPECT_EQ(card_detach(host.card), 0);
+	EXPECT_EQ(card_attach(host.card, &bus), -EMFILE);
+	ASSERT_EQ(setrlimit(RLIMIT_NOFILE, &before), 0);
+	EXPECT_EQ(card_attach(host.card, &bus), 0);
+	EXPECT_EQ(host_l2(&host)[0x100000], 0);
+	EXPECT_EQ(((struct metis_sysctl *)host_l2(&host))->tethys.magic, METIS_MAGIC_TETHYS);
+	host_down(&host);
+}
+
 /* On @channels each way. */
 static void start_256_mib(unsigned int channels)
 {
@@ -716,6 +736,7 @@ int main(void)
 	RUN(test_card_without_bus_calls_nobody);
 	RUN(test_card_detach_leaves_nothing_of_the_last_user);
 	RUN(test_card_detach_gives_the_next_owner_an_l2_of_its_own);
+	RUN(test_card_without_a_fresh_l2_takes_no_owner);
 	RUN(test_card_detach_in_mid_dma_is_quick);
 	RUN(test_card_detach_leaves_nobody_in_the_bus);
 	RUN(test_card_detach_waits_for_the_bus_function_in_progress);

@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "card/card.h"
 #include "card/engine/engine.h"
 #include "card/engine/onnx_scan.h"
 #include "card/module.h"
@@ -131,15 +132,15 @@ static void test_ort_first_session_leaves_stderr_to_its_owners(void)
 	const OrtApi *api;
 	struct reason why = {0};
 	intmax_t lines = 0;
-	struct engine *engine = NULL;
+	struct card *card;
 	pthread_t thread;
 	OrtEnv *env;
 	void *said;
 	FILE *in;
 
-	EXPECT_EQ(engine_onnx.create(&engine, &why), 0);
-	engine_onnx.destroy(engine);
-	EXPECT(!library_is_mapped()); /* an engine without a network has not loaded it */
+	ASSERT_EQ(card_create(&(struct card_config){.engine = "onnx"}, &card, &why), 0);
+	card_destroy(card);
+	EXPECT(!library_is_mapped()); /* a card without a network has not loaded it */
 
 	dup2(file, STDERR_FILENO);
 	pthread_create(&thread, NULL, chatter, NULL);

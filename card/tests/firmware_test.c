@@ -447,7 +447,7 @@ static void test_log_wraps_inside_its_ring(void)
 	beyond = host_l2(&host) + METIS_FW_LOG_OFFSET + METIS_FW_LOG_BYTES;
 	memset(beyond, 0x77, 64);
 	for (i = 0; i < 2000; i++)
-		card_firmware_log(host.card, "line %d \033[31m\n%s", i, "\xff");
+		fw_log(host.card->firmware, "line %d \033[31m\n%s", i, "\xff");
 	EXPECT_EQ(log->magic, METIS_FW_LOG_MAGIC);
 	EXPECT_EQ(log->bytes, METIS_FW_LOG_BYTES - sizeof(*log));
 	for (i = 0; i < 64; i++)
@@ -456,7 +456,7 @@ static void test_log_wraps_inside_its_ring(void)
 	EXPECT_HAS(text, "line 1998 ?[31m??\nline 1999 ?[31m??\n");
 	log->written = UINT64_MAX; /* a host that lies to us */
 	log->bytes = UINT32_MAX;
-	card_firmware_log(host.card, "%01000d", 5);
+	fw_log(host.card->firmware, "%01000d", 5);
 	for (i = 0; i < 64; i++)
 		EXPECT_EQ(beyond[i], 0x77);
 	EXPECT(log->written > 2000 && log->written < 1000000);
@@ -469,7 +469,7 @@ static void test_log_survives_all_but_power(void)
 	char text[METIS_FW_LOG_BYTES];
 
 	ASSERT(up(&host, "1.8.0", "null"));
-	card_firmware_log(host.card, "remember me");
+	fw_log(host.card->firmware, "remember me");
 	card_reset(host.card, CARD_RESET_FLR);
 	expect_log(&host, "remember me\nboot 2: ");
 	card_reset(host.card, CARD_RESET_COLD);

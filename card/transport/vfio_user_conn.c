@@ -448,8 +448,9 @@ int vfio_user_server_serve(struct vfio_user_server *server, int sock)
 	/* The client first, it must not wait for us; then the card's threads, which wait for it. */
 	vus_conn_break(conn);
 	vus_dma_close(&conn->dma);
-	if (conn->negotiated)
-		card_detach(conn->card);
+	/* The card gives up after a second; its calls of ours still need @conn then. */
+	while (conn->negotiated && card_detach(conn->card))
+		;
 	twin_close(conn);
 	ret = conn_report(conn, ret);
 	conn_destroy(conn);

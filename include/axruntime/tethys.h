@@ -87,6 +87,20 @@ AXR_EXPORT const char *tethys_connection_engine(const axrConnection *connection)
 AXR_EXPORT const char *tethys_connection_personality(const axrConnection *connection);
 
 /**
+ * tethys_alloc() - memory that the card reaches directly
+ * @connection: to the card; its destruction frees the memory
+ *
+ * Zeroed, page-aligned. Tensors of 64 KiB and more that lie in it, anywhere, are moved between it
+ * and the card without a copy in between; elsewhere that depends on the device (sim reaches all
+ * memory, vfio-user only this). For instances on the same connection; plain memory to others.
+ *
+ * Return: NULL: axr_last_error_string() says why.
+ */
+AXR_EXPORT void *tethys_alloc(axrConnection *connection, size_t bytes);
+/* Not while a run uses it. NULL is fine. */
+AXR_EXPORT void tethys_free(axrConnection *connection, void *ptr);
+
+/**
  * tethys_module_build() - the bytes a model is written into card memory as
  * @path: as for axr_load_model()
  * @ret_data: to be freed with free() by the caller

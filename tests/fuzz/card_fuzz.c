@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: MIT
 /*
- * A hostile host: the input is a program of accesses to the card's regions. The card must answer
- * every one, and be as new after a reset.
+ * A hostile host: the input is a program of accesses to the card's regions, commands, resets and
+ * departures. The card must answer every one, and be as new for the next host.
  */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include <tethys/hw/edma.h>
+#include <tethys/hw/fwarea.h>
 #include <tethys/hw/fwproto.h>
 #include <tethys/hw/pci.h>
 
@@ -58,16 +59,24 @@ static void power_off(void)
 	free(host);
 }
 
+static void attach(void)
+{
+	const struct card_bus bus = {.dma_read = bus_read, .dma_write = bus_write, .msi = bus_msi};
+
+	if (card_attach(card, &bus))
+		abort();
+}
+
 static void power_on(void)
 {
 	const struct card_config config = {
 		.personality = "1.6.0", .engine = "null", .keep_imwr = -1};
-	const struct card_bus bus = {.dma_read = bus_read, .dma_write = bus_write, .msi = bus_msi};
 
 	host = calloc(1, HOST_BYTES);
-	if (!host || card_create(&config, &card, NULL) || card_attach(card, &bus))
+	if (!host || card_create(&config, &card, NULL))
 		abort();
 	atexit(power_off);
+	attach();
 }
 
 static void store(unsigned int region, uint64_t offset, uint64_t value, size_t len)
@@ -169,6 +178,50 @@ static void access_region(struct program *program, uint8_t op)
 	store(region, offset, value, len);
 }
 
+/* A request with fields of any kind in a mailbox, and the store that starts it. */
+static void start_command(struct program *program)
+{
+	struct metis_fw_request request = {
+		.magic = METIS_FW_REQUEST_MAGIC,
+		.version = METIS_FW_EXT_MAJOR,
+		.op = take(program, 1) & 7,
+		.module = take(program, 1),
+		.module_addr = METIS_DDR_BASE + take(program, 2),
+		.module_bytes = take(program, 4),
+		.tensors_addr = METIS_DDR_BASE + take(program, 2),
+		.cores = take(program, 1) & 7,
+	};
+	uint32_t context = take(program, 1) & 3, mailbox = METIS_FW_MAILBOX_OFFSET(context);
+	uint64_t at;
+
+	card_region_write(card, METIS_BAR_L2, mailbox, &request, sizeof(request));
+	at = METIS_FW_AREAS_OFFSET + context * sizeof(struct metis_context);
+	store(METIS_BAR_L2, at + offsetof(struct metis_context, arg), METIS_L2_BASE + mailbox, 8);
+	store(METIS_BAR_L2, at + offsetof(struct metis_context, cmd), METIS_FW_CMD(request.op, 0),
+	      8);
+}
+
+static void change(struct program *program, uint8_t op)
+{
+	switch (op >> 2 & 3) {
+	case 0:
+		card_reset(card, CARD_RESET_FLR);
+		break;
+	case 1:
+		card_reset(card, CARD_RESET_BUS);
+		break;
+	case 2:
+		if (card_detach(card))
+			abort();
+		attach();
+		break;
+	default:
+		start_command(program);
+		return;
+	}
+	enable();
+}
+
 static void step(struct program *program)
 {
 	uint8_t op = take(program, 1);
@@ -179,6 +232,9 @@ static void step(struct program *program)
 		break;
 	case 1:
 		start_list(program);
+		break;
+	case 2:
+		change(program, op);
 		break;
 	default:
 		access_region(program, op);
@@ -199,7 +255,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	enable();
 	for (steps = 0; steps < STEPS_MAX && program.left; steps++)
 		step(&program);
-	card_reset(card, CARD_RESET_COLD);
+	if (card_detach(card))
+		abort();
+	attach();
 	card_region_read(card, METIS_BAR_EDMA, METIS_EDMA_WR_ENGINE_EN, &value, 4);
 	if (value)
 		abort();

@@ -38,6 +38,31 @@ enum metis_dtype {
 	METIS_U64 = 13,
 };
 
+/* Bytes of an element; 0 for a number that is none of ours. */
+static inline __u32 metis_dtype_bytes(__u32 dtype)
+{
+	switch (dtype) {
+	case METIS_U8:
+	case METIS_I8:
+	case METIS_BOOL:
+		return 1;
+	case METIS_U16:
+	case METIS_I16:
+	case METIS_F16:
+		return 2;
+	case METIS_F32:
+	case METIS_I32:
+	case METIS_U32:
+		return 4;
+	case METIS_F64:
+	case METIS_I64:
+	case METIS_U64:
+		return 8;
+	default:
+		return 0;
+	}
+}
+
 struct metis_module_tensor {
 	char name[METIS_MODULE_NAME_BYTES]; /* NUL-terminated */
 	__le32 dtype;
