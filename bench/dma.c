@@ -3,6 +3,7 @@
  * Host to card to host through one eDMA channel each way, by size, against memcpy of the same
  * bytes there and back. In turns.
  */
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -84,15 +85,20 @@ static int measure_device(const char *name, const char *label, struct reason *wh
 
 	if (ret)
 		return ret;
-	run.from = malloc(3 * largest);
-	run.away = run.from + largest;
-	run.back = run.away + largest;
-	ret = run.from ? run.dev->ops->buf_alloc(run.dev, 2 * largest, &run.buf, why) : -1;
+	run.from = malloc(largest);
+	run.away = malloc(largest);
+	run.back = malloc(largest);
+	if (run.from && run.away && run.back)
+		ret = run.dev->ops->buf_alloc(run.dev, 2 * largest, &run.buf, why);
+	else
+		ret = reason_add(why, -ENOMEM, "no memory for memcpy's buffers");
 	for (size_t size = 4096; !ret && size <= largest; size *= 4)
 		ret = measure(&run, label, size, why);
 	if (run.buf.ptr)
 		run.dev->ops->buf_free(run.dev, &run.buf);
 	free(run.from);
+	free(run.away);
+	free(run.back);
 	axdev_close(run.dev);
 	return ret;
 }

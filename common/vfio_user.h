@@ -331,8 +331,8 @@ ssize_t vfio_user_recv_some(int sock, void *buf, size_t len, struct vfio_user_fd
 /**
  * vfio_user_send() - send one message
  * @sock: blocking; SO_SNDTIMEO bounds each wait
- * @iov: the message, header and body; @iov_nr at most 4. The first sendmsg(2) has all of it, so that
- *	 a peer gets header and descriptors at once.
+ * @iov: the message, header and body; @iov_nr at most 4. The first sendmsg(2) has all of it, so
+ *	 that a peer gets header and descriptors at once.
  * @fds: [@fds_nr], stay the caller's; NULL with @fds_nr 0
  *
  * Callers serialize.

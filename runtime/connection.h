@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A connection: cores of a card, the card memory that goes with them, and which instance sits where.
+ * A connection: cores of a card, the card memory that goes with them, which instance sits where.
  */
 #ifndef TETHYS_RUNTIME_CONNECTION_H
 #define TETHYS_RUNTIME_CONNECTION_H

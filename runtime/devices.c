@@ -184,6 +184,7 @@ static axrResult look_at(struct axrContext *context, const axrDeviceInfo *device
 	struct reason why = {0};
 	int r;
 
+	memset(ret_look, 0, sizeof(*ret_look));
 	if (!object_as(&object_context, context) || !device ||
 	    !memchr(device->name, 0, sizeof(device->name)))
 		return axr_error_set(context, AXR_ERROR_INVALID_ARGUMENT, NULL, "%s: no %s given",

@@ -141,6 +141,7 @@ static int scan_field(struct scan *scan, struct span *in, struct field *ret_fiel
 	uint64_t tag, bytes;
 	int r;
 
+	*ret_field = (struct field){0};
 	if (in->at >= in->end)
 		return 0;
 	r = scan_varint(scan, in, &tag);

@@ -19,56 +19,56 @@ static int tap_count, tap_failed;
 static bool tap_this_failed;
 static const char *tap_skip_why;
 
-#define TAP_FAIL(fmt, ...)                                                                         \
-	do {                                                                                       \
-		tap_this_failed = true;                                                            \
-		printf("# %s:%d: " fmt "\n", __FILE__, __LINE__, __VA_ARGS__);                     \
+#define TAP_FAIL(fmt, ...)                                                     \
+	do {                                                                   \
+		tap_this_failed = true;                                        \
+		printf("# %s:%d: " fmt "\n", __FILE__, __LINE__, __VA_ARGS__); \
 	} while (0)
 
 /* EXPECT goes on after a failure, ASSERT leaves the test function. */
-#define EXPECT(cond)                                                                               \
-	do {                                                                                       \
-		if (!(cond))                                                                       \
-			TAP_FAIL("%s", #cond);                                                     \
+#define EXPECT(cond)                           \
+	do {                                   \
+		if (!(cond))                   \
+			TAP_FAIL("%s", #cond); \
 	} while (0)
-#define ASSERT(cond)                                                                               \
-	do {                                                                                       \
-		if (!(cond)) {                                                                     \
-			TAP_FAIL("%s", #cond);                                                     \
-			return;                                                                    \
-		}                                                                                  \
+#define ASSERT(cond)                           \
+	do {                                   \
+		if (!(cond)) {                 \
+			TAP_FAIL("%s", #cond); \
+			return;                \
+		}                              \
 	} while (0)
-#define EXPECT_EQ(a, b)                                                                            \
-	do {                                                                                       \
-		int64_t tap_a = (int64_t)(a), tap_b = (int64_t)(b);                                \
-		if (tap_a != tap_b)                                                                \
-			TAP_FAIL("%s is %" PRId64 " (0x%" PRIx64 "), not %s = %" PRId64            \
-				 " (0x%" PRIx64 ")",                                               \
-				 #a, tap_a, (uint64_t)tap_a, #b, tap_b, (uint64_t)tap_b);          \
+#define EXPECT_EQ(a, b)                                                                   \
+	do {                                                                              \
+		int64_t tap_a = (int64_t)(a), tap_b = (int64_t)(b);                       \
+		if (tap_a != tap_b)                                                       \
+			TAP_FAIL("%s is %" PRId64 " (0x%" PRIx64 "), not %s = %" PRId64   \
+				 " (0x%" PRIx64 ")",                                      \
+				 #a, tap_a, (uint64_t)tap_a, #b, tap_b, (uint64_t)tap_b); \
 	} while (0)
-#define ASSERT_EQ(a, b)                                                                            \
-	do {                                                                                       \
-		EXPECT_EQ(a, b);                                                                   \
-		if (tap_this_failed)                                                               \
-			return;                                                                    \
+#define ASSERT_EQ(a, b)              \
+	do {                         \
+		EXPECT_EQ(a, b);     \
+		if (tap_this_failed) \
+			return;      \
 	} while (0)
-#define EXPECT_STR(a, b)                                                                           \
-	do {                                                                                       \
-		const char *tap_a = (a), *tap_b = (b);                                             \
-		if (strcmp(tap_a, tap_b))                                                          \
-			TAP_FAIL("%s is \"%s\", not \"%s\"", #a, tap_a, tap_b);                    \
+#define EXPECT_STR(a, b)                                                        \
+	do {                                                                    \
+		const char *tap_a = (a), *tap_b = (b);                          \
+		if (strcmp(tap_a, tap_b))                                       \
+			TAP_FAIL("%s is \"%s\", not \"%s\"", #a, tap_a, tap_b); \
 	} while (0)
-#define EXPECT_HAS(text, part)                                                                     \
-	do {                                                                                       \
-		const char *tap_a = (text), *tap_b = (part);                                       \
-		if (!strstr(tap_a, tap_b))                                                         \
-			TAP_FAIL("\"%s\" has no \"%s\"", tap_a, tap_b);                            \
+#define EXPECT_HAS(text, part)                                          \
+	do {                                                            \
+		const char *tap_a = (text), *tap_b = (part);            \
+		if (!strstr(tap_a, tap_b))                              \
+			TAP_FAIL("\"%s\" has no \"%s\"", tap_a, tap_b); \
 	} while (0)
 /* Only for what this machine truly can't do; the reason is shown and counted apart. */
-#define SKIP(why)                                                                                  \
-	do {                                                                                       \
-		tap_skip_why = (why);                                                              \
-		return;                                                                            \
+#define SKIP(why)                     \
+	do {                          \
+		tap_skip_why = (why); \
+		return;               \
 	} while (0)
 
 static inline void tap_run(const char *name, void (*fn)(void))

@@ -174,7 +174,7 @@ static inline uint64_t tiny_tensor_spec(struct metis_module_tensor *spec,
 	return spec->bytes = bytes;
 }
 
-/* A module around any payload, in memory to free(). Dimension -n of the network is n in the table. */
+/* A module around any payload, to be freed. Dimension -n of the network is n in the table. */
 static inline struct metis_module *tiny_module(const struct tiny_network *net, const void *payload,
 					       size_t payload_bytes, size_t *ret_bytes)
 {

@@ -26,7 +26,7 @@
 
 /* --- vfio_user_map.c: client memory we can touch --- */
 
-#define VUS_MAX_BACKINGS 4096u	      /* files mapped at a time */
+#define VUS_MAX_BACKINGS 4096u	       /* files mapped at a time */
 #define VUS_COPY_BYTES COPY_BULK_BYTES /* under the lock at a time: an unmap waits half a ms */
 
 struct vus_backing;

@@ -305,9 +305,12 @@ static const struct command commands[] = {
 int vus_msg_handle(struct vus_conn *conn, const struct vfio_user_header *header, size_t len,
 		   struct vus_answer *ret_answer)
 {
-	const struct command *command = commands + header->command;
+	const struct command *command;
 
-	if (header->command >= sizeof(commands) / sizeof(commands[0]) || !command->handle)
+	if (header->command >= sizeof(commands) / sizeof(commands[0]))
+		return -EINVAL;
+	command = &commands[header->command];
+	if (!command->handle)
 		return -EINVAL;
 	if (len < command->len || (len > command->len && !(command->flags & LONGER)))
 		return -EINVAL;

@@ -64,7 +64,8 @@ struct axdev_ops {
 	int (*xfer)(struct axdev *dev, enum axdev_dir dir, int channel, uint64_t card_addr,
 		    const struct axdev_buf *buf, size_t offset, size_t len, struct reason *why);
 	/*
-	 * The same for memory the backend did not allocate. NULL, or -ENOTSUP: copy through a buffer. sim reaches any.
+	 * The same for memory the backend did not allocate. -ENOTSUP: copy through a buffer. sim
+	 * reaches any memory.
 	 */
 	int (*xfer_user)(struct axdev *dev, enum axdev_dir dir, int channel, uint64_t card_addr,
 			 void *ptr, size_t len, struct reason *why);
@@ -102,14 +103,16 @@ extern const struct axdev_backend axdev_vfio_user;
  * axdev_open() - reach a card by name
  * @options: copied (strings too); NULL: defaults
  *
- * Return: 0; -EINVAL name of no known form; -ENODEV; -EBUSY someone else has it; -EPROTO the peer is no card.
+ * Return: 0; -EINVAL name of no known form; -ENODEV; -EBUSY someone else has it; -EPROTO the peer
+ * is no card.
  */
 int axdev_open(const char *name, const struct axdev_options *options, struct axdev **ret_dev,
 	       struct reason *why);
 void axdev_close(struct axdev *dev); /* NULL is fine */
 
 /**
- * axdev_list() - names of the cards there are: all backends', then TETHYS_DEVICES (names joined by ',').
+ * axdev_list() - names of the cards there are: all backends', then those of TETHYS_DEVICES, joined
+ * by ','
  */
 void axdev_list(void (*found)(void *ctx, const char *name), void *ctx);
 

@@ -10,8 +10,8 @@
  *   much as the whole rest of a small transfer. There the abort interrupt is left disabled, so an
  *   interrupt can mean nothing but "done", and every number has its own vector. An abort is noticed
  *   by a look at the channel after a few milliseconds of silence. A stale interrupt of an earlier
- *   transfer is thrown away before the doorbell; a channel that ever timed out or lost an interrupt,
- *   so that one can still be on its way, is distrusted and read back every time.
+ *   transfer is thrown away before the doorbell; a channel that ever timed out or lost an
+ *   interrupt, so that one can still be on its way, is distrusted and read back every time.
  */
 #include <endian.h>
 #include <errno.h>
@@ -25,7 +25,7 @@
 
 #include "runtime/device/pci.h"
 
-/* First look at a silent channel; plus the time a 1 GB/s copy needs. Then twice as long, and so on. */
+/* First look at a silent channel, plus the time a 1 GB/s copy needs; then twice as long, and so on. */
 #define LOOK_FIRST_US 5000
 #define LOOK_MAX_US 100000
 /* A channel done for so long whose interrupt has not come: it is lost. */

@@ -11,8 +11,8 @@
 #include "runtime/device/pci.h"
 
 /*
- * Our MSI message. Both sides are software of ours or a vfio-user peer: nobody but the card compares
- * it, with the IMWr registers. The low 5 bits of the data are the vector.
+ * Our MSI message. Both sides are software of ours or a vfio-user peer: nobody but the card
+ * compares it, with the IMWr registers. The low 5 bits of the data are the vector.
  */
 #define MSI_ADDR METIS_MSI_WINDOW_BASE
 #define MSI_DATA 0x0040u

@@ -75,8 +75,8 @@ int vfio_user_client_take(struct vfio_user_client *client, struct vfio_user_requ
 }
 
 /*
- * Header, and body as far as it is there: nothing else can come, so one system call usually takes all.
- * Descriptors belong to the first bytes.
+ * Header, and body as far as it is there: nothing else can come, so one system call usually takes
+ * all. Descriptors belong to the first bytes.
  */
 static int recv_start(struct vfio_user_client *client, struct vfio_user_request *request,
 		      struct vfio_user_header *header, size_t *ret_body)

@@ -3,7 +3,7 @@
  * A connection to a vfio-user server: requests and replies, and the DMA the server asks us for.
  *
  * The server is not trusted: every reply is checked, every wait has an end. A peer that breaks the
- * protocol or misses a deadline is cut off for good, since a late reply would be taken for another's.
+ * protocol or misses a deadline is cut off for good: a late reply would be taken for another's.
  *
  * With a twin socket replies and the server's commands never meet: who sends a request reads its
  * reply, and one thread serves the twin. On one socket a thread does nothing but read, so that the
@@ -122,7 +122,7 @@ int vfio_user_client_take(struct vfio_user_client *client, struct vfio_user_requ
 /* --- vfio_user_serve.c --- */
 int vfio_user_serve_start(struct vfio_user_client *client, struct reason *why);
 void vfio_user_serve_stop(struct vfio_user_client *client);
-/* Have the reader take the reply to @sent, before it is sent. False: there is no reader any more. */
+/* Have the reader take the reply to @sent, before it is sent. False: there is no reader now. */
 bool vfio_user_serve_expect(struct vfio_user_client *client, struct vfio_user_request *request,
 			    const struct vfio_user_header *sent);
 /* Wait for it. Return: as vfio_user_client_take(); -ETIMEDOUT after cutting off. */

@@ -4,8 +4,8 @@
  *
  *	struct metis_module | struct metis_module_tensor[inputs + outputs] | pad to 64 | payload
  *
- * @checksum is XXH3-64 (seed 0) of all @bytes with the field itself as zero. Firmware copies the module once,
- * checks the copy, and executes nothing that fails a check.
+ * @checksum is XXH3-64 (seed 0) of all @bytes with the field itself as zero. Firmware copies the
+ * module once, checks the copy, and executes nothing that fails a check.
  */
 #ifndef TETHYS_HW_MODULE_H
 #define TETHYS_HW_MODULE_H

@@ -489,8 +489,6 @@ static void test_close_leaves_the_card_to_the_next(void)
 	struct fixture fx;
 	int i;
 
-	if (mode == FIXTURE_SIM)
-		SKIP("each open makes a card of its own");
 	if (open_card(&fx, NULL)) {
 		EXPECT(!"open");
 		fixture_close(&fx);
@@ -530,6 +528,7 @@ int main(int argc, char **argv)
 	RUN(test_dma_too_slow_is_stopped_and_channel_lives_on);
 	RUN(test_bar_l2_and_registers_read_back);
 	RUN(test_user_memory_is_reached_only_during_the_transfer);
-	RUN(test_close_leaves_the_card_to_the_next);
+	if (mode != FIXTURE_SIM) /* where each open makes a card of its own */
+		RUN(test_close_leaves_the_card_to_the_next);
 	return tap_done();
 }
