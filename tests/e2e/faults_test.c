@@ -57,7 +57,7 @@ static void test_card_killed_during_run_exits_3_within_a_second(void)
 	e2e_finish(&process, 10000, &result);
 	EXPECT_EQ(result.code, 3);
 	EXPECT(result.ms < 1000);
-	printf("# the error came after %.0f ms\n# %s", result.ms, strchr(result.err, '\n') + 1);
+	printf("# the error came after %.0f ms\n", result.ms);
 	EXPECT_HAS(result.err, "error:");
 	e2e_result_deinit(&result);
 	EXPECT_EQ(e2e_wait(card.process.pid, 1000), -SIGKILL);
