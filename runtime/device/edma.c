@@ -25,7 +25,7 @@
 
 #include "runtime/device/pci.h"
 
-/* First look at a silent channel, plus the time a 1 GB/s copy needs; then twice as long, and so on. */
+/* First look at a silent channel, plus a 1 GB/s copy's time; then twice as long, and so on. */
 #define LOOK_FIRST_US 5000
 #define LOOK_MAX_US 100000
 /* A channel done for so long whose interrupt has not come: it is lost. */

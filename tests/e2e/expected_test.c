@@ -447,8 +447,10 @@ static void check_card_ends(void)
 
 int main(void)
 {
-	if (!find_models())
-		return 77;
+	if (!find_models()) {
+		printf("1..0 # SKIP no expected.json; TETHYS_MODELS names the folder\n");
+		return 0;
+	}
 	if (e2e_dir_make(test.dir) || e2e_card_start(&test.card, test.dir, NULL)) {
 		printf("Bail out! no card process\n");
 		e2e_dir_remove(test.dir);
