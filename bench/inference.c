@@ -20,7 +20,7 @@
 #include "cli/pattern.h"
 #include "tasks/models.h"
 
-enum { RUNS = 60 };
+enum { RUNS = 100 };
 
 static unsigned int threads(void)
 {

@@ -16,7 +16,8 @@ struct comparison {
 	struct job *job;
 	struct direct *direct;
 	double *card_ms, *direct_ms; /* [runs] */
-	unsigned int runs, done;
+	double *ratio;		     /* [runs]; one for each turn */
+	unsigned int runs, done, turns;
 	bool identical;
 };
 
@@ -46,20 +47,20 @@ static int take_turns(struct comparison *c, struct reason *why)
 		rc = run_card(c, &uncounted, why);
 	for (unsigned int i = 0; rc == CLI_OK && i < count; i++)
 		rc = run_card(c, &c->card_ms[c->done + i], why);
+	if (rc == CLI_OK)
+		c->ratio[c->turns++] = clock_median(c->card_ms + c->done, count) /
+				       clock_median(c->direct_ms + c->done, count);
 	c->done += count;
 	return rc;
 }
 
 static void conclude(const struct comparison *c, struct compare_result *ret_result)
 {
-	double card_ms = clock_median(c->card_ms, c->done);
-	double direct_ms = clock_median(c->direct_ms, c->done);
-
 	*ret_result = (struct compare_result){
 		.runs = c->done,
-		.card_ms = card_ms,
-		.direct_ms = direct_ms,
-		.ratio = card_ms / direct_ms,
+		.card_ms = clock_median(c->card_ms, c->done),
+		.direct_ms = clock_median(c->direct_ms, c->done),
+		.ratio = clock_median(c->ratio, c->turns),
 		.identical = c->identical,
 	};
 }
@@ -67,7 +68,7 @@ static void conclude(const struct comparison *c, struct compare_result *ret_resu
 int compare_run(struct job *job, struct direct *direct, unsigned int runs, double limit_ms,
 		struct compare_result *ret_result, struct reason *why)
 {
-	double *times = calloc(2 * (size_t)runs, sizeof(*times)), start = clock_ms();
+	double *times = calloc(3 * (size_t)runs, sizeof(*times)), start = clock_ms();
 	struct comparison c = {.job = job, .direct = direct, .runs = runs, .identical = true};
 	struct term_progress *bar;
 	int rc = CLI_OK;
@@ -78,6 +79,7 @@ int compare_run(struct job *job, struct direct *direct, unsigned int runs, doubl
 	}
 	c.card_ms = times;
 	c.direct_ms = times + runs;
+	c.ratio = times + 2 * (size_t)runs;
 	bar = term_progress_start("measuring", runs);
 	while (rc == CLI_OK && c.done < runs) {
 		rc = take_turns(&c, why);

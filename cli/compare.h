@@ -13,7 +13,7 @@
 struct compare_result {
 	unsigned int runs;
 	double card_ms, direct_ms; /* medians */
-	double ratio;		   /* card_ms / direct_ms */
+	double ratio;		   /* median of the turns' ratios: speed drifts from turn to turn */
 	bool identical;		   /* outputs, byte for byte, in every run */
 };
 
