@@ -105,8 +105,8 @@ int main(int argc, char **argv)
 		fprintf(stderr, "inference: %s\n", why.text);
 		return 1;
 	}
-	printf("%-36s %-10s %7s %9s %9s %7s\n", "model", "device", "threads", "card ms",
-	       "direct ms", "ratio");
+	printf("%-36s %-10s %7s %9s %9s %7s %7s %7s %7s\n", "model", "device", "threads", "card ms",
+	       "direct ms", "ratio", "in ms", "cmd ms", "out ms");
 	if (argc < 2)
 		ret = measure_default(card.device, &why);
 	for (int i = 1; !ret && i < argc; i++)
