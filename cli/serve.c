@@ -42,7 +42,13 @@ static void *stop_main(void *arg)
 	stop_signals(&set);
 	if (!sigwait(&set, &sig))
 		vfio_user_server_stop(arg);
-	/* A second signal finds its default action: somebody has lost patience. */
+	/*
+	 * A second Ctrl-C finds its default action: somebody has lost patience. Not a second SIGTERM:
+	 * the kernel sends the one for a dead parent again for each of its threads that the card is
+	 * handed to, and the socket would stay behind.
+	 */
+	sigemptyset(&set);
+	sigaddset(&set, SIGINT);
 	pthread_sigmask(SIG_UNBLOCK, &set, NULL);
 	return NULL;
 }
