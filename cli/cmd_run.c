@@ -17,8 +17,8 @@ int cmd_run(int argc, char **argv)
 	const struct cli_option options[] = {
 		{OPTION_LIST, 'i', "input", "FILE...", "photos (JPEG, PNG), or raw tensors",
 		 .value = &files},
-		{OPTION_STRING, 'd', "device", "DEV", "sim, vfio-user:PATH; default: the first",
-		 .value = &run.job.device},
+		{OPTION_STRING, 'd', "device", "DEV",
+		 "vfio:ADDRESS, sim, vfio-user:PATH; default: the first", .value = &run.job.device},
 		{OPTION_UINT, 'c', "cores", "N", "cores of the card, 1-4; default 1",
 		 .value = &run.job.cores, .min = 1, .max = 4},
 		{OPTION_CHOICE, 't', "task", "TASK", "classify, detect or raw; default: by outputs",

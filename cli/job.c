@@ -10,6 +10,14 @@
 #include "cli/job.h"
 #include "cli/term.h"
 
+/* Errors come by another way, with more to them. */
+static void print_warning(void *arg, axrLogLevel level, const char *text)
+{
+	(void)arg;
+	if (level == AXR_LOG_WARNING)
+		term_warning("%s", text);
+}
+
 /* What the runtime said: its text has the lines of all layers. @doing: when it said nothing. */
 static int fail(const struct job *job, int code, struct reason *why, const char *doing)
 {
@@ -155,6 +163,7 @@ int job_open(const struct job_options *options, struct job *ret_job, struct reas
 		reason_add(why, 0, "No memory for the runtime.");
 		return CLI_FAILED;
 	}
+	axr_set_logger(ret_job->context, AXR_LOG_WARNING, print_warning, NULL);
 	/* The model first: a wrong path should not cost a connection. */
 	ret_job->model = axr_load_model(ret_job->context, options->model);
 	if (!ret_job->model)

@@ -59,6 +59,15 @@ void term_error(const char *fmt, ...)
 	va_end(ap);
 }
 
+void term_warning(const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	say(TERM_WARN, "warning", fmt, ap);
+	va_end(ap);
+}
+
 void term_hint(const char *fmt, ...)
 {
 	va_list ap;

@@ -28,6 +28,8 @@ const char *term_off(FILE *stream);
  * A text of several lines is an error chain, innermost first; it is printed below the mark.
  */
 void term_error(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+/* Something odd that is no failure, on stderr. */
+void term_warning(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 /* What to do next, on stderr. */
 void term_hint(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 

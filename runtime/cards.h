@@ -6,6 +6,7 @@
 #ifndef TETHYS_RUNTIME_CARDS_H
 #define TETHYS_RUNTIME_CARDS_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 
 #include "runtime/firmware_client.h"
@@ -14,7 +15,8 @@ struct card_handle {
 	struct card_handle *next;
 	char name[256];
 	unsigned int references;
-	uint32_t cores; /* mask of the taken ones */
+	uint32_t cores;	       /* mask of the taken ones */
+	atomic_bool loss_told; /* that interrupts get lost */
 	struct axdev *dev;
 	struct fw_client fw;
 };

@@ -4,6 +4,7 @@
 #include <string.h>
 #include <time.h>
 
+#include <tethys/hw/edma.h>
 #include <tethys/hw/irq.h>
 #include <tethys/hw/pci.h>
 
@@ -198,12 +199,30 @@ static uint64_t context_at(const struct fw_client *client, unsigned int n, size_
 	return client->contexts_offset + n * sizeof(struct metis_context) + member;
 }
 
+/*
+ * A status of all ones is what a card gives that has lost power or link. No register of the eDMA
+ * reads so on one that is there.
+ */
+static int check_ones(struct fw_client *client, struct reason *why)
+{
+	uint32_t value;
+	int r = client->dev->ops->bar_read(client->dev, METIS_BAR_EDMA, METIS_EDMA_WR_ENGINE_EN,
+					   &value, sizeof(value), why);
+
+	if (r || value != UINT32_MAX)
+		return r;
+	atomic_store(&client->gone, true);
+	return reason_add(why, -ENODEV, "the card is gone: its registers read as all ones");
+}
+
 static int read_sts(struct fw_client *client, unsigned int n, uint64_t *ret_sts, struct reason *why)
 {
 	__le64 sts;
 	int r = l2_read(client, context_at(client, n, offsetof(struct metis_context, sts)), &sts,
 			sizeof(sts), why);
 
+	if (!r && sts == UINT64_MAX)
+		r = check_ones(client, why);
 	if (!r)
 		*ret_sts = le64toh(sts);
 	return r;

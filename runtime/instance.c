@@ -193,9 +193,13 @@ static void unload(struct axrModelInstance *instance)
 {
 	struct fw_client *fw = &instance->connection->card->fw;
 	struct reason why = {0};
+	int r;
 
-	if (instance->module && !atomic_load(&fw->gone) &&
-	    fw_client_unload(fw, instance->lead, instance->module, UNLOAD_TIMEOUT_MS, &why))
+	if (!instance->module || atomic_load(&fw->gone))
+		return;
+	r = fw_client_unload(fw, instance->lead, instance->module, UNLOAD_TIMEOUT_MS, &why);
+	/* A card that turns out to be gone has nothing loaded. */
+	if (r && r != -ENODEV)
 		axr_log(instance->base.context, AXR_LOG_WARNING, "unload: %s", why.text);
 }
 

@@ -10,6 +10,7 @@
 
 /* In the order axdev_list() names them. */
 static const struct axdev_backend *const backends[] = {
+	&axdev_vfio,
 	&axdev_vfio_user,
 	&axdev_sim,
 };
@@ -36,9 +37,10 @@ int axdev_open(const char *name, const struct axdev_options *options, struct axd
 		return reason_add(why, -EINVAL, "no device name given");
 	backend = backend_of(name);
 	if (!backend)
-		return reason_add(
-			why, -EINVAL,
-			"device \"%.100s\" is of no known kind: use sim or vfio-user:PATH", name);
+		return reason_add(why, -EINVAL,
+				  "device \"%.100s\" is of no known kind: use vfio:ADDRESS, "
+				  "sim or vfio-user:PATH",
+				  name);
 	return backend->open(name, options ? options : &defaults, ret_dev, why);
 }
 

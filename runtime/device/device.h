@@ -2,7 +2,8 @@
 /*
  * One way to reach a card: one struct of functions, one file each.
  *
- * Names: "sim" or "sim:N", "vfio-user:PATH"; later "metis-0:1:0" (chardev) and "vfio:0000:86:00.0".
+ * Names: "sim" or "sim:N", "vfio-user:PATH", "vfio:0000:86:00.0" or "vfio"; later "metis-0:1:0"
+ * (chardev).
  * Backends that see raw BARs (sim, vfio-user, vfio) implement struct axdev_pci_ops and get DMA and
  * interrupt bookkeeping from pci.c; a backend behind a kernel driver implements struct axdev_ops.
  */
@@ -17,12 +18,21 @@
 
 struct axdev;
 
+/* A part of a buffer that is one piece for the card: from @offset to the next run or the end. */
+struct axdev_run {
+	size_t offset;
+	uint64_t iova;
+};
+
 /* Host memory the card can reach. */
 struct axdev_buf {
 	void *ptr;     /* in this process */
 	uint64_t iova; /* as the card sees it; 0 where the backend hides it */
 	size_t bytes;
 	void *priv; /* the backend's */
+	/* Where the card sees several pieces, ascending, the first at offset 0; NULL: only one. */
+	const struct axdev_run *runs;
+	size_t runs_nr;
 };
 
 enum axdev_dir {
@@ -97,6 +107,7 @@ struct axdev_backend {
 };
 
 extern const struct axdev_backend axdev_sim;
+extern const struct axdev_backend axdev_vfio;
 extern const struct axdev_backend axdev_vfio_user;
 
 /**

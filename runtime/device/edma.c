@@ -12,6 +12,9 @@
  *   by a look at the channel after a few milliseconds of silence. A stale interrupt of an earlier
  *   transfer is thrown away before the doorbell; a channel that ever timed out or lost an
  *   interrupt, so that one can still be on its way, is distrusted and read back every time.
+ *
+ * - Where the MSI message is hidden from us (no_msi_message) and the firmware does not send the
+ *   interrupts itself, none can come: the channel is polled from the start, which is no loss.
  */
 #include <endian.h>
 #include <errno.h>
@@ -48,7 +51,8 @@ struct job {
 	enum axdev_dir dir;
 	unsigned int n; /* channel */
 	uint64_t card_addr;
-	uint64_t iova;
+	const struct axdev_buf *buf;
+	uint64_t offset; /* in @buf */
 	uint64_t len;
 	uint64_t deadline_us;
 };
@@ -105,6 +109,11 @@ static int read_cs(const struct job *job, enum metis_edma_cs *ret_cs, struct rea
 	return 0;
 }
 
+static uint64_t least(uint64_t a, uint64_t b)
+{
+	return a < b ? a : b;
+}
+
 /* --- list and doorbell --- */
 
 static struct metis_edma_element element(uint32_t control, uint32_t size, uint64_t sar,
@@ -118,6 +127,29 @@ static struct metis_edma_element element(uint32_t control, uint32_t size, uint64
 	};
 }
 
+/* Where the card sees byte @done of the transfer; @ret_bytes: as far as that is one piece. */
+static uint64_t host_at(const struct job *job, uint64_t done, uint64_t *ret_bytes)
+{
+	const struct axdev_buf *buf = job->buf;
+	uint64_t offset = job->offset + done;
+	size_t low = 0, high = buf->runs_nr, middle;
+
+	*ret_bytes = job->len - done;
+	if (!buf->runs)
+		return buf->iova + offset;
+	/* runs[low] begins at or before @offset, runs[high] after it. */
+	while (high - low > 1) {
+		middle = low + (high - low) / 2;
+		if (buf->runs[middle].offset <= offset)
+			low = middle;
+		else
+			high = middle;
+	}
+	if (high < buf->runs_nr)
+		*ret_bytes = least(*ret_bytes, buf->runs[high].offset - offset);
+	return buf->runs[low].iova + (offset - buf->runs[low].offset);
+}
+
 /*
  * Write the list of the next bytes from @done on: data elements, the terminator, one cleared
  * control word. @ret_bytes: how many bytes it moves.
@@ -127,14 +159,13 @@ static int write_list(const struct job *job, uint64_t done, bool poll, uint64_t 
 {
 	struct metis_edma_element list[METIS_EDMA_LIST_DATA_MAX + 2];
 	const struct axdev_edma *edma = &job->pci->edma;
-	uint64_t host, card, offset, start = done;
+	uint64_t host, card, offset, run, start = done;
 	uint32_t size, control;
 	unsigned int count = 0;
 
 	while (done < job->len && count < METIS_EDMA_LIST_DATA_MAX) {
-		size = job->len - done < edma->element_max_bytes ? job->len - done
-								 : edma->element_max_bytes;
-		host = job->iova + done;
+		host = host_at(job, done, &run);
+		size = (uint32_t)least(run, edma->element_max_bytes);
 		card = job->card_addr + done;
 		list[count++] = to_card(job) ? element(METIS_EDMA_CB, size, host, card)
 					     : element(METIS_EDMA_CB, size, card, host);
@@ -251,6 +282,7 @@ static const char *who_refused(const struct job *job)
 /* Say why, and leave the channel as the next transfer wants it. */
 static int halted(const struct job *job, struct reason *why)
 {
+	uint64_t run;
 	struct axdev_reg regs[] = {
 		{to_card(job) ? METIS_EDMA_RD_INT_CLEAR : METIS_EDMA_WR_INT_CLEAR,
 		 METIS_PREP(METIS_EDMA_INT_DONE, METIS_BIT(job->n)) |
@@ -259,18 +291,29 @@ static int halted(const struct job *job, struct reason *why)
 	};
 
 	reason_add(why, -EIO, "DMA %s CH%u aborted: %s (host 0x%llx, card 0x%llx, %llu bytes)",
-		   engine_name(job), job->n, who_refused(job), (unsigned long long)job->iova,
-		   (unsigned long long)job->card_addr, (unsigned long long)job->len);
+		   engine_name(job), job->n, who_refused(job),
+		   (unsigned long long)host_at(job, 0, &run), (unsigned long long)job->card_addr,
+		   (unsigned long long)job->len);
 	job->pci->bus->regs_write(job->pci, regs, 2, NULL);
 	return -EIO;
 }
 
-/* --- waiting --- */
-
-static uint64_t least(uint64_t a, uint64_t b)
+/*
+ * The transfer is given up because the card is gone or has to be given back. If it still listens
+ * it must stop: its memory may be unmapped or somebody else's next.
+ */
+static int give_up(const struct job *job, int err, struct reason *why)
 {
-	return a < b ? a : b;
+	stop_channel(job);
+	return reason_add(why, err, "the card is gone in the middle of a transfer");
 }
+
+static int check(const struct job *job, struct reason *why)
+{
+	return job->pci->bus->check ? job->pci->bus->check(job->pci, why) : 0;
+}
+
+/* --- waiting --- */
 
 static int wait_polling(const struct job *job, struct reason *why)
 {
@@ -286,6 +329,9 @@ static int wait_polling(const struct job *job, struct reason *why)
 			return halted(job, why);
 		if (axdev_now_us() >= job->deadline_us)
 			return timed_out(job, cs, why);
+		err = check(job, why);
+		if (err)
+			return give_up(job, err, why);
 		if (tries++ < POLL_EAGER) {
 			sched_yield();
 		} else {
@@ -335,13 +381,13 @@ static int wait_irq(const struct job *job, struct reason *why)
 	now = axdev_now_us();
 	for (;;) {
 		left = now < job->deadline_us ? job->deadline_us - now : 0;
-		err = watched ? 0 : pci->bus->irq_wait(pci, irq_of(job), least(look, left), NULL);
+		err = watched ? 0 : pci->bus->irq_wait(pci, irq_of(job), least(look, left), why);
 		watched = false;
 		if (!err && trusted)
 			return 0;
 		seen |= !err;
 		if (err && err != -ETIMEDOUT)
-			return reason_add(why, err, "the card is gone in the middle of a transfer");
+			return give_up(job, err, why);
 		err = read_cs(job, &cs, why);
 		if (err || (cs == METIS_EDMA_CS_STOPPED && seen))
 			return err;
@@ -363,7 +409,7 @@ static int run_batches(const struct job *job, struct reason *why)
 {
 	uint64_t done = 0, bytes = 0;
 	bool poll;
-	int err = 0;
+	int err = check(job, why);
 
 	for (; !err && done < job->len; done += bytes) {
 		/* Taken once: another channel may lose an interrupt in between. */
@@ -432,13 +478,14 @@ static int take_channel(struct job *job, int channel, struct reason *why)
 }
 
 int axdev_edma_xfer(struct axdev_pci *pci, enum axdev_dir dir, int channel, uint64_t card_addr,
-		    uint64_t iova, uint64_t len, struct reason *why)
+		    const struct axdev_buf *buf, uint64_t offset, uint64_t len, struct reason *why)
 {
 	struct job job = {
 		.pci = pci,
 		.dir = dir,
 		.card_addr = card_addr,
-		.iova = iova,
+		.buf = buf,
+		.offset = offset,
 		.len = len,
 	};
 	uint64_t timeout_ms = pci->dev.options.dma_timeout_ms;
@@ -530,36 +577,64 @@ static int program_imwr(struct axdev_pci *pci, uint64_t addr, uint16_t data, str
 	return pci->bus->regs_write(pci, regs, sizeof(regs) / sizeof(regs[0]), why);
 }
 
-int axdev_edma_start(struct axdev_pci *pci, uint64_t msi_addr, uint16_t msi_data,
-		     struct reason *why)
+/*
+ * Firmware may still have the virtual-MSI page of whoever drove the card before us, and would write
+ * to memory that is somebody else's now.
+ */
+static int forget_host_driver(struct axdev_pci *pci, const struct metis_sysctl *sysctl,
+			      struct reason *why)
 {
-	/* See the top of this file for why aborts are silent over slow registers. */
-	uint32_t abort_irqs = pci->reads_are_slow ? 0 : METIS_BIT(METIS_EDMA_CHANNELS) - 1;
+	uint64_t ref = le64toh(sysctl->host_driver.offset);
+	uint32_t ctrl = 0;
+
+	if (le16toh(sysctl->host_driver.magic) != METIS_MAGIC_HOST_DRIVER ||
+	    !axdev_pci_range(ref, sizeof(struct metis_host_driver), METIS_BAR_L2_BYTES))
+		return 0;
+	return axdev_pci_l2_write(pci, ref + offsetof(struct metis_host_driver, ctrl), &ctrl,
+				  sizeof(ctrl), why);
+}
+
+/* Interrupts of transfers that nobody takes must not be sent: not of their ends, not of aborts. */
+static int enable_engines(struct axdev_pci *pci, bool abort_irqs, struct reason *why)
+{
+	uint32_t all = abort_irqs ? METIS_BIT(METIS_EDMA_CHANNELS) - 1 : 0;
 	struct axdev_reg regs[] = {
-		{METIS_EDMA_WR_LL_ERR_EN, METIS_PREP(METIS_EDMA_LL_ERR_REMOTE, abort_irqs)},
-		{METIS_EDMA_RD_LL_ERR_EN, METIS_PREP(METIS_EDMA_LL_ERR_REMOTE, abort_irqs)},
+		{METIS_EDMA_WR_LL_ERR_EN, METIS_PREP(METIS_EDMA_LL_ERR_REMOTE, all)},
+		{METIS_EDMA_RD_LL_ERR_EN, METIS_PREP(METIS_EDMA_LL_ERR_REMOTE, all)},
 		{METIS_EDMA_WR_ENGINE_EN, 1},
 		{METIS_EDMA_RD_ENGINE_EN, 1},
 	};
+
+	return pci->bus->regs_write(pci, regs, 4, why);
+}
+
+int axdev_edma_start(struct axdev_pci *pci, uint64_t msi_addr, uint16_t msi_data,
+		     struct reason *why)
+{
 	struct axdev_edma *edma = &pci->edma;
 	struct metis_sysctl sysctl;
+	bool mute;
 	unsigned int i;
 	int err;
 
 	err = axdev_pci_l2_read(pci, METIS_SYSCTL_OFFSET, &sysctl, sizeof(sysctl), why);
 	if (!err)
 		err = find_lists(pci, &sysctl, why);
+	if (!err)
+		err = forget_host_driver(pci, &sysctl, why);
 	if (err)
 		return err;
 	for (i = 0; i < CHANNELS_ALL; i++) {
 		channel_at(pci, i)->stuck = false;
 		channel_at(pci, i)->distrusted = false;
 	}
-	atomic_store(&edma->polling, pci->dev.options.dma_poll);
 	edma->owns_imwr = le32toh(sysctl.dma_vm) != METIS_DMA_VM_MAGIC;
+	mute = edma->owns_imwr && pci->no_msi_message;
+	atomic_store(&edma->polling, mute || pci->dev.options.dma_poll);
 	if (edma->owns_imwr)
-		err = program_imwr(pci, msi_addr, msi_data, why);
-	return err ? err : pci->bus->regs_write(pci, regs, 4, why);
+		err = program_imwr(pci, mute ? 0 : msi_addr, mute ? 0 : msi_data, why);
+	/* See the top of this file for why aborts are silent over slow registers. */
+	return err ? err : enable_engines(pci, !mute && !pci->reads_are_slow, why);
 }
 
 void axdev_edma_stop(struct axdev_pci *pci)

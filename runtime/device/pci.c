@@ -134,7 +134,7 @@ int axdev_pci_start(struct axdev_pci *pci, struct reason *why)
 	if (!err)
 		err = config_write16(pci, PCI_COMMAND, command | COMMAND_ON, why);
 	if (!err)
-		err = enable_msi(pci, why);
+		err = pci->no_msi_message ? 0 : enable_msi(pci, why);
 	if (!err)
 		err = pci->bus->irq_setup(pci, why);
 	if (!err)
@@ -159,6 +159,60 @@ static uint8_t *l2_at(const struct axdev_pci *pci, uint64_t offset, size_t len)
 	return NULL;
 }
 
+/* The widest access that is aligned at @at and not longer than @len. */
+static size_t device_width(const void *at, size_t len)
+{
+	size_t width = 8;
+
+	while (width > len || (uintptr_t)at % width)
+		width /= 2;
+	return width;
+}
+
+/*
+ * memcpy() may use wide, overlapping or repeated accesses: fine for memory, but a bus splits them
+ * as it likes, and a hypervisor that traps them can't decode all.
+ */
+static void device_read(void *buf, const volatile uint8_t *at, size_t len)
+{
+	uint8_t *to = buf;
+	size_t width;
+	uint64_t value;
+
+	for (; len; at += width, to += width, len -= width) {
+		width = device_width((const void *)at, len);
+		if (width == 8)
+			value = *(const volatile uint64_t *)at;
+		else if (width == 4)
+			value = *(const volatile uint32_t *)at;
+		else if (width == 2)
+			value = *(const volatile uint16_t *)at;
+		else
+			value = *at;
+		memcpy(to, &value, width);
+	}
+}
+
+static void device_write(volatile uint8_t *at, const void *buf, size_t len)
+{
+	const uint8_t *from = buf;
+	uint64_t value = 0;
+	size_t width;
+
+	for (; len; at += width, from += width, len -= width) {
+		width = device_width((const void *)at, len);
+		memcpy(&value, from, width);
+		if (width == 8)
+			*(volatile uint64_t *)at = value;
+		else if (width == 4)
+			*(volatile uint32_t *)at = (uint32_t)value;
+		else if (width == 2)
+			*(volatile uint16_t *)at = (uint16_t)value;
+		else
+			*at = (uint8_t)value;
+	}
+}
+
 int axdev_pci_l2_read(struct axdev_pci *pci, uint64_t offset, void *buf, size_t len,
 		      struct reason *why)
 {
@@ -166,7 +220,10 @@ int axdev_pci_l2_read(struct axdev_pci *pci, uint64_t offset, void *buf, size_t 
 
 	if (!at)
 		return pci->bus->bar_read(pci, METIS_BAR_L2, offset, buf, len, why);
-	memcpy(buf, at, len);
+	if (pci->l2_is_device)
+		device_read(buf, at, len);
+	else
+		memcpy(buf, at, len);
 	return 0;
 }
 
@@ -177,7 +234,10 @@ int axdev_pci_l2_write(struct axdev_pci *pci, uint64_t offset, const void *buf, 
 
 	if (!at)
 		return pci->bus->bar_write(pci, METIS_BAR_L2, offset, buf, len, why);
-	memcpy(at, buf, len);
+	if (pci->l2_is_device)
+		device_write(at, buf, len);
+	else
+		memcpy(at, buf, len);
 	/* Before any doorbell that tells of it. */
 	atomic_thread_fence(memory_order_seq_cst);
 	return 0;
@@ -272,24 +332,24 @@ static int pci_xfer(struct axdev *dev, enum axdev_dir dir, int channel, uint64_t
 		return reason_add(why, -EINVAL,
 				  "offset %zu + %zu bytes leaves the buffer of %zu bytes", offset,
 				  len, buf->bytes);
-	return axdev_edma_xfer(pci_of(dev), dir, channel, card_addr, buf->iova + offset, len, why);
+	return axdev_edma_xfer(pci_of(dev), dir, channel, card_addr, buf, offset, len, why);
 }
 
 static int pci_xfer_user(struct axdev *dev, enum axdev_dir dir, int channel, uint64_t card_addr,
 			 void *ptr, size_t len, struct reason *why)
 {
+	struct axdev_buf buf = {.ptr = ptr, .bytes = len};
 	struct axdev_pci *pci = pci_of(dev);
-	uint64_t iova;
 	int err;
 
 	if (!pci->bus->user_begin)
 		return -ENOTSUP;
 	err = check_xfer(channel, card_addr, len, why);
 	if (!err)
-		err = pci->bus->user_begin(pci, dir, ptr, len, &iova, why);
+		err = pci->bus->user_begin(pci, dir, ptr, len, &buf.iova, why);
 	if (err)
 		return err;
-	err = axdev_edma_xfer(pci, dir, channel, card_addr, iova, len, why);
+	err = axdev_edma_xfer(pci, dir, channel, card_addr, &buf, 0, len, why);
 	pci->bus->user_end(pci, dir, ptr, len);
 	return err;
 }
@@ -339,7 +399,8 @@ static void pci_close(struct axdev *dev)
 
 	axdev_edma_lock_all(pci);
 	axdev_edma_stop(pci);
-	if (!config_read16(pci, pci->msi_cap + METIS_MSI_CONTROL, &word, NULL))
+	if (!pci->no_msi_message &&
+	    !config_read16(pci, pci->msi_cap + METIS_MSI_CONTROL, &word, NULL))
 		config_write16(pci, pci->msi_cap + METIS_MSI_CONTROL, word & ~PCI_MSI_FLAGS_ENABLE,
 			       NULL);
 	if (!config_read16(pci, PCI_COMMAND, &word, NULL))

@@ -63,7 +63,10 @@ struct axdev_pci_ops {
 	int (*user_begin)(struct axdev_pci *pci, enum axdev_dir dir, void *ptr, size_t len,
 			  uint64_t *ret_iova, struct reason *why);
 	void (*user_end)(struct axdev_pci *pci, enum axdev_dir dir, void *ptr, size_t len);
-	/* Interrupts 0-31 arrive from here on; the MSI capability has been enabled. */
+	/*
+	 * Interrupts 0-31 arrive from here on; the MSI capability has been enabled, or with
+	 * no_msi_message is enabled by this. Called again after each reset.
+	 */
 	int (*irq_setup)(struct axdev_pci *pci, struct reason *why);
 	int (*irq_wait)(struct axdev_pci *pci, unsigned int number, uint64_t timeout_us,
 			struct reason *why);
@@ -71,6 +74,11 @@ struct axdev_pci_ops {
 	bool (*irq_take)(struct axdev_pci *pci, unsigned int number);
 	void (*irq_clear)(struct axdev_pci *pci, unsigned int number);
 	int (*reset)(struct axdev_pci *pci, struct reason *why);
+	/*
+	 * May transfers begin and go on? NULL: always. The card still answers when this says
+	 * -ENODEV, so that it can be stopped before it is given back.
+	 */
+	int (*check)(struct axdev_pci *pci, struct reason *why);
 };
 
 /* One eDMA channel. */
@@ -103,6 +111,19 @@ struct axdev_pci {
 	 * interrupt alone; see edma.c for what makes that safe.
 	 */
 	bool reads_are_slow;
+	/*
+	 * Numbers share vectors: an interrupt means "something happened" to all who wait, and each
+	 * must look at the card. Never together with reads_are_slow, which trusts interrupts.
+	 */
+	bool shared_vectors;
+	/*
+	 * The MSI message belongs to the kernel, which doesn't show it: irq_setup() enables MSI,
+	 * and the IMWr registers can't be programmed. Unless the firmware owns those, transfers are
+	 * polled.
+	 */
+	bool no_msi_message;
+	/* BAR2 is mapped from a device, not from memory: aligned accesses of at most 8 bytes. */
+	bool l2_is_device;
 	struct axdev_edma edma;
 };
 
@@ -141,7 +162,7 @@ void axdev_edma_stop(struct axdev_pci *pci);
 void axdev_edma_lock_all(struct axdev_pci *pci);
 void axdev_edma_unlock_all(struct axdev_pci *pci);
 int axdev_edma_xfer(struct axdev_pci *pci, enum axdev_dir dir, int channel, uint64_t card_addr,
-		    uint64_t iova, uint64_t len, struct reason *why);
+		    const struct axdev_buf *buf, uint64_t offset, uint64_t len, struct reason *why);
 
 /* --- helpers --- */
 uint64_t axdev_now_us(void);

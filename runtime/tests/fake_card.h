@@ -29,6 +29,7 @@ struct fake_card {
 	const char *refuse_text;
 	unsigned int run_ms;
 	atomic_bool gone; /* everything is -ENODEV from now on */
+	atomic_bool ones; /* as power lost: reads give ones, nothing happens any more */
 	bool two_cards;	  /* list vfio-user:/fake as well */
 
 	/* seen */

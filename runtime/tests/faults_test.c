@@ -116,21 +116,31 @@ static void test_faults_deaf_firmware_keeps_its_cores(void)
 	tear_down();
 }
 
+static void count_losses(void *arg, axrLogLevel level, const char *text)
+{
+	if (level == AXR_LOG_WARNING && strstr(text, "got lost"))
+		++*(int *)arg;
+}
+
 static void test_faults_lost_interrupt_is_healed_and_counted(void)
 {
 	struct tethys_instance_stats stats;
 	uint64_t start;
-	int i;
+	int i, told = 0;
 
 	fake_reset();
 	set_up(NULL, NULL);
 	ASSERT(inst);
+	axr_set_logger(ctx, AXR_LOG_WARNING, count_losses, &told);
+	EXPECT_EQ(run(), AXR_SUCCESS);
+	EXPECT_EQ(told, 0);
 	fake.lose_irqs = true;
 	for (i = 0; i < 3; i++)
 		EXPECT_EQ(run(), AXR_SUCCESS);
 	EXPECT(!memcmp(in, out, sizeof(in)));
 	EXPECT_EQ(tethys_instance_stats(inst, &stats, sizeof(stats)), AXR_SUCCESS);
 	EXPECT_EQ(stats.lost_irqs, 3);
+	EXPECT_EQ(told, 1);
 	start = now_ms(); /* polled from the first loss on */
 	EXPECT_EQ(run(), AXR_SUCCESS);
 	EXPECT(now_ms() - start < 50);
@@ -139,6 +149,7 @@ static void test_faults_lost_interrupt_is_healed_and_counted(void)
 	EXPECT_EQ(run(), AXR_SUCCESS);
 	EXPECT_EQ(tethys_instance_stats(inst, &stats, sizeof(stats)), AXR_SUCCESS);
 	EXPECT(stats.lost_irqs <= 5);
+	EXPECT_EQ(told, 1);
 	tear_down();
 }
 
@@ -183,6 +194,32 @@ static void test_faults_card_gone_in_run_ends_within_a_second(void)
 	EXPECT(now_ms() - start < 100);
 	fake.gone = fake.hang = false; /* plugged in again: a new connection finds it */
 	EXPECT(axr_device_connect(ctx, NULL, 4, NULL) != NULL);
+	tear_down();
+}
+
+static void *cut_power(void *arg)
+{
+	usleep(100000);
+	atomic_store(&fake.ones, true);
+	return arg;
+}
+
+static void test_faults_card_without_power_in_run_ends_within_a_second(void)
+{
+	pthread_t thread;
+	uint64_t start;
+
+	fake_reset();
+	set_up(NULL, NULL);
+	ASSERT(inst);
+	fake.hang = true;
+	start = now_ms();
+	pthread_create(&thread, NULL, cut_power, NULL);
+	EXPECT_EQ(run(), AXR_ERROR_CONNECTION_ERROR);
+	EXPECT(now_ms() - start < 1000);
+	EXPECT_HAS(error(), "the card is gone: its registers read as all ones");
+	pthread_join(thread, NULL);
+	fake.ones = fake.hang = false;
 	tear_down();
 }
 
@@ -498,6 +535,7 @@ int main(void)
 	RUN(test_faults_lost_interrupt_is_healed_and_counted);
 	RUN(test_faults_lost_interrupt_without_healing_is_an_error);
 	RUN(test_faults_card_gone_in_run_ends_within_a_second);
+	RUN(test_faults_card_without_power_in_run_ends_within_a_second);
 	RUN(test_faults_io_errors_say_which_way);
 	RUN(test_faults_small_tensors_share_a_transfer);
 	RUN(test_faults_large_tensors_go_without_copy);
