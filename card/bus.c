@@ -146,10 +146,24 @@ void card_bus_unplug_end(struct card_bus_gate *gate, bool drained)
 	pthread_mutex_unlock(&gate->lock);
 }
 
-static void bus_trace(struct card *card, char kind, uint64_t addr, uint64_t len, int result)
+static void bus_trace(struct card *card, enum card_event_kind kind, enum card_way way,
+		      uint64_t addr, uint64_t len, int result)
 {
+	const struct card_event event = {
+		.kind = kind,
+		.way = way,
+		.addr = addr,
+		.len = len,
+		.result = result,
+	};
+
 	if (card->config.trace)
-		card->config.trace(card->config.trace_ctx, kind, addr, len, result);
+		card->config.trace(card->config.trace_ctx, &event);
+}
+
+static enum card_event_kind dma_event(bool write)
+{
+	return write ? CARD_EVENT_WRITE : CARD_EVENT_READ;
 }
 
 static bool in_msi_window(uint64_t addr, uint64_t len)
@@ -169,13 +183,15 @@ static int bus_move(struct card *card, bool write, uint64_t iova, void *mem, siz
 	const struct card_bus *bus = &card->gate->bus;
 	int ret;
 
-	if (!card_pci_bus_master(card->pci))
-		ret = -ENODEV;
-	else if (write)
+	if (!card_pci_bus_master(card->pci)) {
+		bus_trace(card, dma_event(write), CARD_WAY_NONE, iova, len, -ENODEV);
+		return -ENODEV;
+	}
+	if (write)
 		ret = bus->dma_write(bus->ctx, iova, mem, len);
 	else
 		ret = bus->dma_read(bus->ctx, iova, mem, len);
-	bus_trace(card, write ? 'W' : 'R', iova, len, ret);
+	bus_trace(card, dma_event(write), CARD_WAY_BUS, iova, len, ret);
 	if (!ret && write)
 		CARD_COUNT_BY(card, dma_write_bytes, len);
 	else if (!ret)
@@ -206,7 +222,7 @@ int card_bus_copy(struct card *card, bool write, uint64_t iova, void *mem, size_
 	if (len) {
 		ret = bus_check(iova, len);
 		if (ret)
-			bus_trace(card, write ? 'W' : 'R', iova, len, ret);
+			bus_trace(card, dma_event(write), CARD_WAY_NONE, iova, len, ret);
 	}
 	while (!ret && done < len) {
 		size_t n = len - done < chunk ? len - done : chunk;
@@ -220,7 +236,7 @@ int card_bus_copy(struct card *card, bool write, uint64_t iova, void *mem, size_
 	return ret;
 }
 
-/* The gate is ours. */
+/* The one door that MSIs leave by. The gate is ours. */
 static void msi_call(struct card *card, unsigned int vector)
 {
 	const struct card_bus *bus = &card->gate->bus;
@@ -228,10 +244,14 @@ static void msi_call(struct card *card, unsigned int vector)
 	uint64_t addr = 0;
 	uint32_t data;
 
+	if (card_fault_take(card, CARD_FAULT_LOSE_INTERRUPT)) {
+		CARD_COUNT(card, interrupts_lost);
+		return;
+	}
 	bus->msi(bus->ctx, vector);
 	CARD_COUNT(card, msi_raised);
 	if (card->config.trace && card_pci_msi_message(card->pci, &addr, &data, &vectors))
-		bus_trace(card, 'M', addr, 4, 0);
+		bus_trace(card, CARD_EVENT_MSI, CARD_WAY_BUS, addr, 4, 0);
 }
 
 void card_msi_send(struct card *card, unsigned int vector)
@@ -293,16 +313,22 @@ static bool imwr_is_msi(struct card *card, uint64_t addr, uint32_t data, unsigne
 static int imwr_foreign(struct card *card, uint64_t addr, uint32_t data)
 {
 	const struct card_bus *bus = &card->gate->bus;
+	enum card_way way = CARD_WAY_NONE;
 	int ret = -EPERM;
 
-	if (card->config.raw_imwr && bus->raw_write32) {
+	if (!card->config.raw_imwr || !bus->raw_write32) {
+		CARD_COUNT(card, imwr_refused);
+	} else if (card_fault_take(card, CARD_FAULT_LOSE_INTERRUPT)) {
+		/* Posted: the card does not learn that it got lost. */
+		CARD_COUNT(card, interrupts_lost);
+		return 0;
+	} else {
+		way = CARD_WAY_BUS;
 		ret = bus->raw_write32(bus->ctx, addr, data);
 		if (!ret)
 			CARD_COUNT(card, imwr_raw);
-	} else {
-		CARD_COUNT(card, imwr_refused);
 	}
-	bus_trace(card, 'I', addr, sizeof(data), ret);
+	bus_trace(card, CARD_EVENT_IMWR, way, addr, sizeof(data), ret);
 	return ret;
 }
 

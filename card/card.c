@@ -57,6 +57,7 @@ int card_create(const struct card_config *config, struct card **ret_card, struct
 		card->config = *config;
 	else
 		card->config.keep_imwr = -1;
+	card_fault_init(&card->faults);
 	ret = card_build(card, why);
 	if (ret) {
 		card_destroy(card);
@@ -81,6 +82,7 @@ void card_destroy(struct card *card)
 	card_pci_destroy(card->pci);
 	card_memory_destroy(card->memory);
 	card_bus_destroy(card->gate);
+	card_fault_deinit(&card->faults);
 	free(card);
 }
 
@@ -102,6 +104,7 @@ static bool reset_keeps(const struct card *card, enum card_reset kind)
  */
 static int reset_shut(struct card *card, enum card_reset kind, int drain_ms)
 {
+	const struct card_event event = {.kind = CARD_EVENT_RESET, .reset = kind};
 	bool keep = reset_keeps(card, kind), cold = kind == CARD_RESET_COLD;
 	int ret;
 
@@ -111,7 +114,15 @@ static int reset_shut(struct card *card, enum card_reset kind, int drain_ms)
 	card_edma_reset(card->edma, keep, cold);
 	card_firmware_reset(card->firmware, keep, cold);
 	CARD_COUNT(card, resets);
+	if (card->config.trace)
+		card->config.trace(card->config.trace_ctx, &event);
 	return ret;
+}
+
+/* What a client sees who has L2 mapped and whose card is gone. */
+static void l2_blank(struct card *card)
+{
+	memset(card_l2(card, NULL, NULL), 0xff, METIS_L2_BYTES);
 }
 
 /* Each owner gets an L2 of its own. Nobody has the card. */
@@ -122,14 +133,43 @@ static int change_hands(struct card *card)
 	atomic_store(&card->l2_stale, ret != 0);
 	if (!ret)
 		card_firmware_reset(card->firmware, false, true);
+	if (card_vanished(card))
+		l2_blank(card);
 	return ret;
 }
 
 void card_reset(struct card *card, enum card_reset kind)
 {
+	/* What is gone hears nothing, and comes back as new anyway. */
+	if (card_vanished(card))
+		return;
 	card_bus_shut(card->gate);
 	reset_shut(card, kind, RESET_DRAIN_MS);
 	card_bus_open(card->gate);
+}
+
+/* The gate stays shut while the card is gone: that stops all DMA and interrupts. */
+void card_vanish(struct card *card)
+{
+	pthread_mutex_lock(&card->faults.lock);
+	if (!atomic_exchange(&card->faults.vanished, true)) {
+		card_bus_shut(card->gate);
+		reset_shut(card, CARD_RESET_COLD, RESET_DRAIN_MS);
+		l2_blank(card);
+		CARD_COUNT(card, vanished);
+	}
+	pthread_mutex_unlock(&card->faults.lock);
+}
+
+void card_return(struct card *card)
+{
+	pthread_mutex_lock(&card->faults.lock);
+	if (card_vanished(card)) {
+		reset_shut(card, CARD_RESET_COLD, RESET_DRAIN_MS);
+		atomic_store(&card->faults.vanished, false);
+		card_bus_open(card->gate);
+	}
+	pthread_mutex_unlock(&card->faults.lock);
 }
 
 int card_attach(struct card *card, const struct card_bus *bus)
@@ -250,7 +290,9 @@ int card_region_read(struct card *card, unsigned int region, uint64_t offset, vo
 {
 	if (region_check(region, offset, len))
 		return -EINVAL;
-	if (region == METIS_BAR_EDMA)
+	if (card_vanished(card))
+		memset(buf, 0xff, len);
+	else if (region == METIS_BAR_EDMA)
 		edma_read(card, offset, buf, len);
 	else if (region == METIS_BAR_L2)
 		l2_read((uint8_t *)card_l2(card, NULL, NULL) + offset, buf, len);
@@ -264,6 +306,8 @@ int card_region_write(struct card *card, unsigned int region, uint64_t offset, c
 {
 	if (region_check(region, offset, len))
 		return -EINVAL;
+	if (card_vanished(card))
+		return 0;
 	if (region == METIS_BAR_EDMA)
 		edma_write(card, offset, buf, len);
 	else if (region == METIS_BAR_L2)

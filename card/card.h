@@ -42,17 +42,57 @@ enum card_reset {
 	CARD_RESET_COLD, /* power: nothing survives */
 };
 
+/* What an observer is told of: the card's accesses, and by a transport what they may go to. */
+enum card_event_kind {
+	CARD_EVENT_READ,  /* DMA, host to card */
+	CARD_EVENT_WRITE, /* DMA, card to host */
+	CARD_EVENT_MSI,	  /* at its message's address */
+	CARD_EVENT_IMWR,  /* one that is no MSI */
+	CARD_EVENT_RESET, /* over */
+	/* From transports: */
+	CARD_EVENT_OWNER, /* a client has the card from now on */
+	CARD_EVENT_LEFT,  /* nothing of the card reaches it any more */
+	CARD_EVENT_MAP,	  /* before anything goes there directly */
+	CARD_EVENT_UNMAP, /* after the last direct access, before the client is told */
+	/* An access by message is about to go out; a READ or WRITE of that number says its end. */
+	CARD_EVENT_SENT,
+	CARD_EVENT_NR,
+};
+
+/* How an access went. */
+enum card_way {
+	CARD_WAY_NONE,	  /* refused before it left the card or its transport */
+	CARD_WAY_BUS,	  /* through a function of struct card_bus; a transport says more of it */
+	CARD_WAY_DIRECT,  /* in memory that the client has shared */
+	CARD_WAY_MESSAGE, /* carried out, or refused, by the client */
+	CARD_WAY_NR,
+};
+
+/* Result of a message that was given up: it may have been carried out. */
+#define CARD_RESULT_UNKNOWN 1
+
+struct card_event {
+	enum card_event_kind kind;
+	enum card_way way; /* READ, WRITE; MAP: how the range will be used */
+	bool write;	   /* SENT: card to host; MAP: may be written to */
+	bool read;	   /* MAP: may be read */
+	uint16_t number;   /* SENT; READ, WRITE by message */
+	int result;	   /* READ, WRITE, MSI, IMWR: 0, negative errno, CARD_RESULT_UNKNOWN */
+	uint64_t addr;
+	uint64_t len; /* bytes; UNMAP: 0 is everything */
+	enum card_reset reset;
+};
+
 struct card_config {
 	const char *personality; /* "1.3.2", "1.6.0", "1.8.0"; NULL: the newest */
 	const char *engine;	 /* "onnx", "null"; NULL: "onnx" */
 	bool raw_imwr;		 /* send IMWr messages that are not ours, instead of refusing */
 	int keep_imwr;		 /* over resets: -1 as the personality says, 0 no, 1 yes */
 	/*
-	 * Every host access the card makes, for the lab's isolation check; may be NULL. @kind: 'R'
-	 * and 'W' DMA, 'M' an MSI (at its message's address), 'I' an IMWr that is none; refused
-	 * ones as well. From any thread, several at a time.
+	 * Every host access the card makes, refused ones as well, and its resets; may be NULL.
+	 * From any thread, several at a time.
 	 */
-	void (*trace)(void *ctx, char kind, uint64_t addr, uint64_t len, int result);
+	void (*trace)(void *ctx, const struct card_event *event);
 	void *trace_ctx;
 };
 
@@ -70,6 +110,11 @@ struct card_stats {
 	uint64_t commands;
 	uint64_t commands_failed;
 	uint64_t resets;
+	/* Faults on request: card/control.h. */
+	uint64_t interrupts_lost;
+	uint64_t transfers_stalled;
+	uint64_t transfers_aborted; /* counted among dma_aborts too */
+	uint64_t vanished;	    /* how often */
 };
 
 /**

@@ -198,6 +198,7 @@ static void channel_forget(struct edma_channel *channel)
 	channel->job = 0;
 	channel->stopping = false;
 	channel->spent = false;
+	channel->stalled = false;
 }
 
 void card_edma_reset(struct card_edma *edma, bool keep_imwr, bool cold)
@@ -310,11 +311,17 @@ static bool channel_start(struct edma_channel *channel)
 	return ret;
 }
 
-/* edma->lock is held. The worker ends the job at its next chunk or element. */
+/* edma->lock is held. The worker, if there is one, ends the job at its next chunk or element. */
 static void channel_stop(struct edma_channel *channel)
 {
 	if (!channel->job || channel->stopping)
 		return;
+	if (channel->stalled) {
+		channel->stalled = false;
+		channel->job = 0;
+		set_cs(channel, METIS_EDMA_CS_STOPPED);
+		return;
+	}
 	channel->stopping = true;
 	atomic_fetch_add(&channel->calls_off, 1);
 }
@@ -512,8 +519,12 @@ static bool job_end(const struct edma_job *job, enum edma_end end, struct edma_i
 	const struct edma_side *side = &sides[channel->write];
 
 	job_store(job);
+	if (end == EDMA_END_STALLED && !channel->stopping) {
+		channel->stalled = true;
+		return false;
+	}
 	channel->job = 0;
-	if (end != EDMA_END_OK && end != EDMA_END_CANCELED) {
+	if (end != EDMA_END_OK && end != EDMA_END_CANCELED && end != EDMA_END_STALLED) {
 		fail(channel, end);
 		*ret_message = imwr(channel, side->abort_lo);
 		return wants_abort(job);

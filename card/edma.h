@@ -31,6 +31,7 @@ struct edma_channel {
 	uint32_t job;  /* what CS speaks of; 0: nothing runs */
 	bool stopping; /* the host has asked @job to stop */
 	bool spent;    /* a single transfer has used its size up */
+	bool stalled;  /* no worker is at @job any more, and it will not end by itself */
 	/* The word of edma_job.run. Written under edma->lock. */
 	_Atomic uint32_t calls_off;
 };
@@ -60,6 +61,7 @@ enum edma_end {
 	EDMA_END_FETCH,	   /* an element could not be read, or the list leads nowhere */
 	EDMA_END_BUS,	   /* the host's side: unsupported request */
 	EDMA_END_BUS_IO,   /* the host's side: completer abort */
+	EDMA_END_STALLED,  /* not at all: a fault on request */
 };
 
 /*

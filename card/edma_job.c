@@ -64,6 +64,14 @@ static enum edma_end move(struct edma_job *job)
 	mem = card_memory_at(card, write ? job->sar : job->dar, job->size);
 	if (!mem)
 		return EDMA_END_CARD;
+	if (card_fault_take(card, CARD_FAULT_STALL)) {
+		CARD_COUNT(card, transfers_stalled);
+		return EDMA_END_STALLED;
+	}
+	if (card_fault_take(card, CARD_FAULT_ABORT)) {
+		CARD_COUNT(card, transfers_aborted);
+		return EDMA_END_BUS;
+	}
 	ret = card_bus_copy(card, write, write ? job->dar : job->sar, mem, job->size, &job->run,
 			    &moved);
 	job->size -= moved;

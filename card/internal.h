@@ -2,8 +2,8 @@
 /*
  * What the card's parts know of each other. Nothing outside card/ includes this.
  *
- * Locks, in this order: firmware.lock, edma.lock, pci.lock. Leaves below firmware.lock: its
- * log_lock, and an engine's gate. No bus function is called with one held.
+ * Locks, in this order: faults.lock, firmware.lock, edma.lock, pci.lock. Leaves below
+ * firmware.lock: its log_lock, and an engine's gate. No bus function is called with one held.
  */
 #ifndef TETHYS_CARD_INTERNAL_H
 #define TETHYS_CARD_INTERNAL_H
@@ -15,6 +15,7 @@
 #include <stdint.h>
 
 #include "card/card.h"
+#include "card/fault.h"
 #include "card/personality.h"
 
 struct card_pci;
@@ -32,6 +33,7 @@ struct card {
 	struct card_firmware *firmware;
 	/* The bus and who is using it: card_bus_*() in bus.c. */
 	struct card_bus_gate *gate;
+	struct card_faults faults;
 	/* L2 could not be replaced when the last owner left, who may still have it mapped. */
 	_Atomic bool l2_stale;
 	_Atomic uint64_t stats[sizeof(struct card_stats) / sizeof(uint64_t)];

@@ -35,8 +35,12 @@ int cmd_card(int argc, char **argv)
 		 .value = &serve.card.keep_imwr},
 		{OPTION_FLAG, 0, "no-direct", .help = "all DMA by message, never by shared memory",
 		 .value = &serve.server.no_direct},
-		{OPTION_STRING, 0, "record", "FILE", "write down each access to host memory",
+		{OPTION_STRING, 0, "record", "FILE", "write down each access and what allowed it",
 		 .value = &serve.record},
+		{OPTION_STRING, 0, "control", "PATH", "take commands there: faults on request",
+		 .value = &serve.control},
+		{OPTION_LIST, 0, "seed", "COMMAND", "a command to begin with; may be given often",
+		 .value = &serve.seeds},
 		{OPTION_FLAG, 'v', "verbose", .help = "say who comes and goes",
 		 .value = &serve.verbose},
 	};

@@ -6,7 +6,8 @@
 
 int cmd_demo(int argc, char **argv)
 {
-	struct demo_options demo = {.output = "tethys-demo", .runs = 30};
+	bool no_lab = false;
+	struct demo_options demo = {.output = "tethys-demo", .runs = 30, .lab = true};
 	const struct cli_option options[] = {
 		{OPTION_STRING, 'a', "assets", "DIR", "default: ~/.cache/tethys/assets",
 		 .value = &demo.assets},
@@ -14,6 +15,8 @@ int cmd_demo(int argc, char **argv)
 		 .value = &demo.output},
 		{OPTION_UINT, 'n', "runs", "N", "of each network, at most; default 30",
 		 .value = &demo.runs, .min = 1, .max = 10000},
+		{OPTION_FLAG, 0, "no-lab", .help = "only the first half, without virtual machines",
+		 .value = &no_lab},
 		{OPTION_FLAG, 0, "json", .help = "one JSON document on stdout",
 		 .value = &demo.json},
 	};
@@ -22,7 +25,8 @@ int cmd_demo(int argc, char **argv)
 		.synopsis = "",
 		.summary =
 			"Run ResNet18 (untrained) and a face detector on photos: on a card in this\n"
-			"process, and on a card process that is started and ended for it.",
+			"process, and on a card process that is started and ended for it. Then in the lab:\n"
+			"on a host VM with an IOMMU, and in a guest that gets the card by VFIO.",
 		.examples = "  tethys demo\n"
 			    "  tethys demo --assets /srv/assets --output /tmp/photos\n",
 		.options = options,
@@ -32,6 +36,7 @@ int cmd_demo(int argc, char **argv)
 
 	if (rc != OPTIONS_GO_ON)
 		return rc;
+	demo.lab = !no_lab;
 	cleanup_start();
 	return demo_main(&demo);
 }

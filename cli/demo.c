@@ -12,6 +12,7 @@
 #include "cli/cli.h"
 #include "cli/compare.h"
 #include "cli/demo.h"
+#include "cli/demo_lab.h"
 #include "cli/json.h"
 #include "cli/outdir.h"
 #include "cli/term.h"
@@ -39,6 +40,7 @@ struct demo {
 	struct demo_row row[4];
 	size_t rows;
 	struct json_object *files; /* of the marked photos */
+	struct json_object *lab;   /* rows of the lab */
 };
 
 /* One network on one device. */
@@ -215,6 +217,7 @@ static void print_json(const struct demo *demo)
 		json_object_array_add(rows, object);
 	}
 	json_object_object_add(root, "rows", rows);
+	json_object_object_add(root, "lab", json_object_get(demo->lab));
 	json_object_object_add(root, "files", json_object_get(demo->files));
 	json_print(root);
 }
@@ -256,23 +259,32 @@ static int run_demo(struct demo *demo, struct reason *why)
 	rc = run_device(demo, "sim", "sim", why);
 	if (rc == CLI_OK)
 		rc = run_device(demo, demo->card.device, "vfio-user", why);
+	if (rc == CLI_OK)
+		rc = verdict(demo, why);
 	if (rc != CLI_OK)
 		return rc;
+	if (!demo->options->json)
+		print_files(demo);
+	if (demo->options->lab)
+		rc = demo_lab(demo->options->json ? demo->lab : NULL);
 	if (demo->options->json)
 		print_json(demo);
-	else
-		print_files(demo);
-	return verdict(demo, why);
+	return rc;
 }
 
 int demo_main(const struct demo_options *options)
 {
-	struct demo demo = {.options = options, .files = json_object_new_array()};
+	struct demo demo = {
+		.options = options,
+		.files = json_object_new_array(),
+		.lab = json_object_new_array(),
+	};
 	struct reason why = {0};
 	int rc;
 
 	rc = run_demo(&demo, &why);
-	if (rc != CLI_OK) {
+	/* The lab has said itself what was wrong. */
+	if (rc != CLI_OK && *why.text) {
 		term_error("%s", why.text);
 		term_hint("%s",
 			  rc == CLI_DEVICE ? "'tethys dma' tests the way to the card."
@@ -280,6 +292,7 @@ int demo_main(const struct demo_options *options)
 				      : "'make demo' in the source tree fetches what is missing.");
 	}
 	json_object_put(demo.files);
+	json_object_put(demo.lab);
 	outdir_close(&demo.dir);
 	assets_close(&demo.assets);
 	return rc;

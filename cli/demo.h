@@ -8,6 +8,7 @@ struct demo_options {
 	const char *assets; /* see assets.h */
 	const char *output; /* folder for the marked photos */
 	unsigned int runs;  /* of each network, at most */
+	bool lab;	    /* its second half as well: two scenarios, about a minute */
 	bool json;
 };
 

@@ -23,6 +23,7 @@ static const struct cli_command commands[] = {
 	{"bench", "compare a model through the card with ONNX Runtime alone", cmd_bench},
 	{"dma", "test and measure the card's DMA engine", cmd_dma},
 	{"card", "be a card: serve a virtual one on a socket", cmd_card},
+	{"lab", "boot host, IOMMU, guest and card in QEMU; play scenarios", cmd_lab},
 	{"model", "make, convert and inspect models", cmd_model},
 	{"version", "print the version", cmd_version},
 };

@@ -1,21 +1,17 @@
 /* SPDX-License-Identifier: MIT */
 #include <errno.h>
-#include <inttypes.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
 
+#include "card/control.h"
 #include "card/personality.h"
+#include "card/record.h"
 #include "cli/cli.h"
+#include "cli/control_socket.h"
 #include "cli/serve.h"
 #include "cli/term.h"
-
-/* One line an access: kind, address, length, what the bus said. */
-static void record_access(void *ctx, char kind, uint64_t addr, uint64_t len, int result)
-{
-	fprintf(ctx, "%c 0x%016" PRIx64 " %" PRIu64 " %d\n", kind, addr, len, result);
-}
 
 static void show_event(void *ctx, enum vfio_user_event event, const char *text)
 {
@@ -86,7 +82,26 @@ static int run_server(const struct serve_options *options, struct vfio_user_serv
 	return rc ? CLI_FAILED : CLI_OK;
 }
 
-static int serve_on(const struct serve_options *options, struct card *card)
+/* With the control socket, which is to be there when the card says that it is ready. */
+static int run_controlled(const struct serve_options *options, struct card *card,
+			  struct vfio_user_server *server)
+{
+	struct control_socket *control = NULL;
+	struct reason why = {0};
+	int rc;
+
+	if (options->control && control_socket_create(card, options->control, &control, &why)) {
+		term_error("%s", why.text);
+		return CLI_FAILED;
+	}
+	rc = run_server(options, server);
+	/* The server is at rest, so no command waits for a client any more. */
+	control_socket_destroy(control);
+	return rc;
+}
+
+static int serve_on(const struct serve_options *options, struct card *card,
+		    struct card_record *record)
 {
 	struct vfio_user_server_config config = options->server;
 	struct vfio_user_server *server;
@@ -95,57 +110,72 @@ static int serve_on(const struct serve_options *options, struct card *card)
 
 	config.event = show_event;
 	config.event_ctx = (void *)options;
+	config.trace = record ? card_record_event : NULL;
+	config.trace_ctx = record;
 	if (vfio_user_server_create(card, &config, &server, &why)) {
 		term_error("%s", why.text);
 		if (config.path)
 			term_hint("choose another --socket, or end the card that listens there.");
 		return CLI_FAILED;
 	}
-	rc = run_server(options, server);
+	rc = run_controlled(options, card, server);
 	vfio_user_server_destroy(server);
 	return rc;
 }
 
-static int close_record(FILE *record, const char *path)
+static int seed(const struct serve_options *options, struct card *card)
 {
-	bool bad = ferror(record);
+	char reply[CARD_CONTROL_REPLY_MAX];
+	size_t i;
 
-	if (fclose(record) || bad) {
-		term_error("'%s' could not be written: %s", path, strerror(errno));
+	for (i = 0; i < options->seeds.count; i++) {
+		if (!card_control(card, options->seeds.item[i], reply))
+			continue;
+		term_error("--seed '%s': %s", options->seeds.item[i], reply);
 		return CLI_FAILED;
 	}
 	return CLI_OK;
 }
 
-int serve_card(const struct serve_options *options)
+static int serve_recorded(const struct serve_options *options, struct card_record *record)
 {
 	struct card_config config = options->card;
 	struct reason why = {0};
-	FILE *record = NULL;
 	struct card *card;
-	sigset_t set;
 	int rc;
+
+	config.trace = record ? card_record_event : NULL;
+	config.trace_ctx = record;
+	if (card_create(&config, &card, &why)) {
+		term_error("%s", why.text);
+		return CLI_FAILED;
+	}
+	rc = seed(options, card);
+	if (rc == CLI_OK)
+		rc = serve_on(options, card, record);
+	card_destroy(card);
+	return rc;
+}
+
+int serve_card(const struct serve_options *options)
+{
+	struct card_record *record = NULL;
+	struct reason why = {0};
+	sigset_t set;
+	int rc, err;
 
 	/* Before any thread: all of them inherit it, so that only stop_main() sees these. */
 	stop_signals(&set);
 	pthread_sigmask(SIG_BLOCK, &set, NULL);
-	if (options->record) {
-		record = fopen(options->record, "we");
-		if (!record) {
-			term_error("'%s' can't be written: %s", options->record, strerror(errno));
-			return CLI_FAILED;
-		}
-		config.trace = record_access;
-		config.trace_ctx = record;
-	}
-	rc = card_create(&config, &card, &why) ? CLI_FAILED : CLI_OK;
-	if (rc == CLI_OK) {
-		rc = serve_on(options, card);
-		card_destroy(card);
-	} else {
+	if (options->record && card_record_create(options->record, &record, &why)) {
 		term_error("%s", why.text);
+		return CLI_FAILED;
 	}
-	if (record && close_record(record, options->record) != CLI_OK)
+	rc = serve_recorded(options, record);
+	err = card_record_destroy(record);
+	if (err) {
+		term_error("'%s' could not be written: %s", options->record, strerror(-err));
 		rc = CLI_FAILED;
+	}
 	return rc;
 }

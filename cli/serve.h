@@ -9,11 +9,14 @@
 
 #include "card/card.h"
 #include "card/transport/vfio_user_server.h"
+#include "cli/options.h"
 
 struct serve_options {
 	struct card_config card;
 	struct vfio_user_server_config server;
-	const char *record; /* file for every host access the card makes; NULL: none */
+	const char *record;	  /* file for every host access the card makes; NULL: none */
+	const char *control;	  /* path of the control socket; NULL: none */
+	struct option_list seeds; /* control commands, carried out before anybody connects */
 	bool verbose;
 };
 

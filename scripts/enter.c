@@ -9,6 +9,10 @@
  * stay the machine's. With --build headers and libraries of /usr/local are hidden (they belong to
  * the machine's release) and PATH holds the root's programs only.
  *
+ * From inside there is a way to run a program of the machine (apt, for example): its /usr is kept
+ * below ROOT/machine, which TETHYS_MACHINE names then, and which is good as ROOT of another enter.
+ * TETHYS_ROOT names the root whose /usr is in place.
+ *
  * It is a program because that needs neither mount(8) nor two shells, and because a chroot and an
  * ordinary user each want a little more care than unshare(1) takes.
  */
@@ -125,6 +129,25 @@ static void bind_over(const char *root, const char *from, const char *to_root, c
 		fail("can't mount %s on %s", source, target);
 }
 
+/* Of several roots, one in the other, the machine's own /usr stays known. */
+static void keep_machine(const char *root)
+{
+	const char *known = getenv("TETHYS_MACHINE");
+	char machine[PATH_MAX], usr[PATH_MAX];
+
+	if (known && strcmp(known, root) == 0) {
+		unsetenv("TETHYS_MACHINE");
+		unsetenv("TETHYS_ROOT");
+		return;
+	}
+	setenv("TETHYS_ROOT", root, 1);
+	if (known || snprintf(machine, sizeof(machine), "%s/machine", root) >= PATH_MAX ||
+	    snprintf(usr, sizeof(usr), "%s/usr", machine) >= PATH_MAX || !exists(usr))
+		return;
+	bind_over("", "/usr", root, "/machine/usr");
+	setenv("TETHYS_MACHINE", machine, 1);
+}
+
 static void mount_usr(const char *root, bool build)
 {
 	/* The loader's cache and preloads name libraries of the machine's release. */
@@ -215,6 +238,7 @@ int main(int argc, char **argv)
 	check_machine(root);
 	new_namespace();
 	make_private();
+	keep_machine(root);
 	mount_usr(root, build);
 	if (chdir(cwd))
 		fail("%s", cwd);

@@ -3,8 +3,10 @@
 set -euo pipefail
 
 top=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
-build=$top/build
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/tethys
+build=$top/build
+# Installed, these scripts are where nobody may write.
+[ -e "$top/meson.build" ] || build=$cache/build
 jobs=$(nproc)
 mkdir -p "$build"
 
@@ -14,7 +16,8 @@ if [ -z "${TETHYS_MODELS:-}" ] && [ -e "$top/../shared/models/expected.json" ]; 
 	export TETHYS_MODELS
 fi
 
-say() { printf '%s\n' "$*"; }
+# TETHYS_QUIET: only what failed.
+say() { [ -n "${TETHYS_QUIET:-}" ] || printf '%s\n' "$*"; }
 die() { printf '%s: %s\n' "${0##*/}" "$*" >&2; exit 1; }
 
 # While a step runs on a terminal: its name, seconds so far and the last line of its log.
@@ -35,7 +38,7 @@ step()
 	local name=$1 log=$build/$2.log from=$SECONDS status=0 watch=
 	shift 2
 	: >"$log"
-	if [ -t 1 ]; then
+	if [ -t 1 ] && [ -z "${TETHYS_QUIET:-}" ]; then
 		step_watch "$name" "$log" &
 		watch=$!
 	fi
@@ -49,11 +52,11 @@ step()
 		printf '\r\033[K'
 	fi
 	if [ $status = 0 ]; then
-		printf '  %-44s %4d s\n' "$name" $((SECONDS - from))
+		say "$(printf '  %-44s %4d s' "$name" $((SECONDS - from)))"
 	else
 		printf '  %-44s %4d s  FAILED\n' "$name" $((SECONDS - from))
 		tail -n "${step_tail:-25}" "$log" | sed 's/^/    | /'
-		say "    the whole log: ${log#"$top"/}"
+		printf '    the whole log: %s\n' "${log#"$top"/}"
 	fi
 	return $status
 }

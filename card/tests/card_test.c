@@ -297,21 +297,23 @@ static void test_card_dma_needs_bus_master(void)
 static struct {
 	char kinds[64];
 	uint64_t addr[64];
+	enum card_way way[64];
 	int result[64];
 	_Atomic int count;
 } traced;
 
-static void trace(void *ctx, char kind, uint64_t addr, uint64_t len, int result)
+static void trace(void *ctx, const struct card_event *event)
 {
+	static const char kinds[CARD_EVENT_NR + 1] = "RWMIX?????";
 	int i = atomic_fetch_add(&traced.count, 1);
 
 	(void)ctx;
-	(void)len;
 	if (i >= 63)
 		return;
-	traced.kinds[i] = kind;
-	traced.addr[i] = addr;
-	traced.result[i] = result;
+	traced.kinds[i] = kinds[event->kind];
+	traced.addr[i] = event->addr;
+	traced.way[i] = event->way;
+	traced.result[i] = event->result;
 }
 
 static void test_card_trace_sees_every_access(void)
@@ -327,7 +329,13 @@ static void test_card_trace_sees_every_access(void)
 	card_inject_dma(host.card, true, 0xfee00000, DDR, 64);
 	card_inject_imwr(host.card, HOST_MSI_ADDR, 1);
 	card_inject_imwr(host.card, HOST_MSI_ADDR, 99);
-	EXPECT_STR(traced.kinds, "WRRWMI");
+	card_reset(host.card, CARD_RESET_BUS);
+	card_inject_dma(host.card, true, HOST_BASE, DDR, 64);
+	EXPECT_STR(traced.kinds, "WRRWMIXW");
+	EXPECT_EQ(traced.way[2], CARD_WAY_BUS);
+	EXPECT_EQ(traced.way[3], CARD_WAY_NONE);
+	EXPECT_EQ(traced.way[7], CARD_WAY_NONE);
+	EXPECT_EQ(traced.result[7], -ENODEV);
 	EXPECT_EQ(traced.addr[1], HOST_BASE + 8);
 	EXPECT_EQ(traced.result[1], 0);
 	EXPECT_EQ(traced.result[2], -EFAULT);

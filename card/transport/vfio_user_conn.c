@@ -149,6 +149,14 @@ static void twin_close(struct vus_conn *conn)
 
 /* --- negotiation --- */
 
+/* The client comes or goes. */
+static void trace_owner(const struct vus_conn *conn, enum card_event_kind kind)
+{
+	const struct card_event event = {.kind = kind};
+
+	vus_trace(conn->server, &event);
+}
+
 static int version_attach(struct vus_conn *conn)
 {
 	const struct card_bus bus = {
@@ -159,7 +167,14 @@ static int version_attach(struct vus_conn *conn)
 		.raw_write32 = vus_dma_raw_write32,
 	};
 
-	return card_attach(conn->card, &bus);
+	int ret;
+
+	/* First, as the card may have something to say at once. */
+	trace_owner(conn, CARD_EVENT_OWNER);
+	ret = card_attach(conn->card, &bus);
+	if (ret)
+		trace_owner(conn, CARD_EVENT_LEFT);
+	return ret;
 }
 
 /* The answer to a VERSION that is fine: our capabilities. Return: bytes of body; negative errno. */
@@ -426,6 +441,8 @@ static struct vus_conn *conn_create(struct vfio_user_server *server, int sock)
 	pthread_mutex_init(&conn->twin_lock, NULL);
 	vus_map_init(&conn->maps);
 	vus_dma_init(&conn->dma);
+	conn->maps.server = server;
+	conn->dma.server = server;
 	vus_irq_init(&conn->irqs);
 	conn->request = malloc(VFIO_USER_MAX_MESSAGE);
 	conn->reply = malloc(VFIO_USER_MAX_MESSAGE);
@@ -451,6 +468,8 @@ int vfio_user_server_serve(struct vfio_user_server *server, int sock)
 	/* The card gives up after a second; its calls of ours still need @conn then. */
 	while (conn->negotiated && card_detach(conn->card))
 		;
+	if (conn->negotiated)
+		trace_owner(conn, CARD_EVENT_LEFT);
 	twin_close(conn);
 	ret = conn_report(conn, ret);
 	conn_destroy(conn);

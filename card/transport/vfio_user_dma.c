@@ -18,6 +18,7 @@ struct vus_dma_job {
 	pthread_cond_t done;
 	unsigned int pending; /* messages without reply */
 	int error;	      /* first one, negative errno */
+	bool untold;	      /* an interrupt, which is the card's to tell of */
 };
 
 /* The head of a DMA message. */
@@ -45,6 +46,22 @@ void vus_dma_deinit(struct vus_dma *dma)
 }
 
 /* --- slots; dma->lock is held --- */
+
+/* The end of a message, while its range may still be mapped for it. */
+static void trace_end(const struct vus_dma *dma, const struct vus_dma_slot *slot, int result)
+{
+	const struct card_event event = {
+		.kind = slot->command == VFIO_USER_DMA_WRITE ? CARD_EVENT_WRITE : CARD_EVENT_READ,
+		.way = CARD_WAY_MESSAGE,
+		.number = slot->id,
+		.addr = slot->iova,
+		.len = slot->count,
+		.result = result,
+	};
+
+	if (!slot->job->untold)
+		vus_trace(dma->server, &event);
+}
 
 static void slot_release(struct vus_dma *dma, struct vus_dma_slot *slot, int error)
 {
@@ -87,8 +104,10 @@ void vus_dma_close(struct vus_dma *dma)
 	pthread_mutex_lock(&dma->lock);
 	dma->closed++;
 	for (slot = dma->slots; slot < dma->slots + VUS_DMA_SLOTS; slot++)
-		if (slot->job)
+		if (slot->job) {
+			trace_end(dma, slot, CARD_RESULT_UNKNOWN);
 			slot_release(dma, slot, -ENODEV);
+		}
 	pthread_cond_broadcast(&dma->room);
 	pthread_mutex_unlock(&dma->lock);
 }
@@ -149,6 +168,7 @@ int vus_dma_reply(struct vus_conn *conn, const struct vfio_user_header *header, 
 		ret = reply_take(slot, body, header->size - sizeof(*header));
 		error = ret ? -EIO : 0;
 	}
+	trace_end(dma, slot, error);
 	slot_release(dma, slot, error);
 out:
 	pthread_mutex_unlock(&dma->lock);
@@ -164,6 +184,21 @@ static size_t piece_bytes(const struct vus_conn *conn, bool write)
 	size_t most = write || conn->twin >= 0 ? VUS_DMA_PIECE : VFIO_USER_MAX_DMA_READ;
 
 	return conn->peer.max_data_xfer_size < most ? conn->peer.max_data_xfer_size : most;
+}
+
+/* dma->lock is held: nobody can tell of the end before this. */
+static void trace_sent(const struct vus_dma *dma, const struct vus_dma_slot *slot)
+{
+	const struct card_event event = {
+		.kind = CARD_EVENT_SENT,
+		.write = slot->command == VFIO_USER_DMA_WRITE,
+		.number = slot->id,
+		.addr = slot->iova,
+		.len = slot->count,
+	};
+
+	if (!slot->job->untold)
+		vus_trace(dma->server, &event);
 }
 
 /* Send one message of @job. Return: 0; negative errno, in the job too. */
@@ -184,8 +219,10 @@ static int piece_send(struct vus_conn *conn, struct vus_dma_job *job, bool write
 	if (slot) {
 		slot->command = head.header.command;
 		slot->count = (uint32_t)len;
+		slot->iova = iova;
 		slot->dst = buf;
 		head.header.id = slot->id;
+		trace_sent(dma, slot);
 	}
 	error = job->error;
 	pthread_mutex_unlock(&dma->lock);
@@ -197,11 +234,11 @@ static int piece_send(struct vus_conn *conn, struct vus_dma_job *job, bool write
 	return vus_conn_send_dma(conn, &head, sizeof(head), buf, write ? len : 0);
 }
 
-/* Move @len bytes by message and wait. */
+/* Move @len bytes by message and wait. @untold: the observer hears of it from the card. */
 static int dma_by_message(struct vus_conn *conn, bool write, uint64_t iova, uint8_t *buf,
-			  size_t len)
+			  size_t len, bool untold)
 {
-	struct vus_dma_job job = {.error = 0};
+	struct vus_dma_job job = {.untold = untold};
 	size_t piece, most = piece_bytes(conn, write);
 
 	pthread_cond_init(&job.done, NULL);
@@ -218,22 +255,37 @@ static int dma_by_message(struct vus_conn *conn, bool write, uint64_t iova, uint
 	return job.error;
 }
 
+/* Nothing of an access has left us. Return: @result. */
+static int dma_refuse(struct vus_conn *conn, bool write, uint64_t iova, size_t len, int result)
+{
+	const struct card_event event = {
+		.kind = write ? CARD_EVENT_WRITE : CARD_EVENT_READ,
+		.way = CARD_WAY_NONE,
+		.addr = iova,
+		.len = len,
+		.result = result,
+	};
+
+	vus_trace(conn->server, &event);
+	return result;
+}
+
 static int dma_move(struct vus_conn *conn, bool write, uint64_t iova, uint8_t *buf, size_t len)
 {
 	size_t done, gap;
 	int ret;
 
 	if (len && iova + (len - 1) < iova)
-		return -EFAULT;
+		return dma_refuse(conn, write, iova, len, -EFAULT);
 	for (; len; len -= done, iova += done, buf += done) {
 		if (atomic_load_explicit(&conn->broken, memory_order_relaxed))
-			return -ENODEV;
+			return dma_refuse(conn, write, iova, len, -ENODEV);
 		done = vus_map_copy(&conn->maps, write, iova, buf, len, &gap);
 		if (done) {
 			VUS_COUNT_BY(conn->server, direct_bytes, done);
 			continue;
 		}
-		ret = dma_by_message(conn, write, iova, buf, gap);
+		ret = dma_by_message(conn, write, iova, buf, gap, false);
 		if (ret)
 			return ret;
 		done = gap;
@@ -256,5 +308,5 @@ int vus_dma_write(void *ctx, uint64_t iova, const void *src, size_t len)
 
 int vus_dma_raw_write32(void *ctx, uint64_t addr, uint32_t data)
 {
-	return dma_by_message(ctx, true, addr, (uint8_t *)&data, sizeof(data));
+	return dma_by_message(ctx, true, addr, (uint8_t *)&data, sizeof(data), true);
 }

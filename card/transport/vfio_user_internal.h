@@ -7,7 +7,7 @@
  * the replies there; the card's own threads call the bus functions and may wait.
  *
  * There is no order of locks: none is taken while another one of the server's is held, and none is
- * held while the card is called.
+ * held while the card is called. An observer's lock would be a leaf below all of them.
  */
 #ifndef TETHYS_CARD_VFIO_USER_INTERNAL_H
 #define TETHYS_CARD_VFIO_USER_INTERNAL_H
@@ -20,6 +20,7 @@
 
 #include <tethys/hw/irq.h>
 
+#include "card/transport/unix_listener.h"
 #include "card/transport/vfio_user_server.h"
 #include "common/copy.h"
 #include "common/vfio_user.h"
@@ -32,6 +33,7 @@
 struct vus_backing;
 
 struct vus_map_table {
+	struct vfio_user_server *server; /* whose observer is told; may be NULL */
 	pthread_rwlock_t lock; /* root, count; held for reading by copies, so no unmap races them */
 	void *root;	       /* tsearch(3) tree of struct vus_mapping, disjoint, by IOVA */
 	unsigned int count;
@@ -71,12 +73,14 @@ struct vus_dma_slot {
 	uint16_t id;		 /* of the last use; the low bits are the slot's number */
 	uint16_t command;
 	uint32_t count;
+	uint64_t iova;
 	void *dst; /* DMA_READ: where the data goes */
 };
 
 struct vus_dma {
-	pthread_mutex_t lock; /* all below, and the jobs */
-	pthread_cond_t room;  /* a slot got free, or the gate closed */
+	struct vfio_user_server *server; /* whose observer is told */
+	pthread_mutex_t lock;		 /* all below, and the jobs */
+	pthread_cond_t room;		 /* a slot got free, or the gate closed */
 	struct vus_dma_slot slots[VUS_DMA_SLOTS];
 	unsigned int busy;
 	unsigned int closed; /* how many have closed the gate: messages fail at once */
@@ -180,11 +184,8 @@ int vus_msg_handle(struct vus_conn *conn, const struct vfio_user_header *header,
 struct vfio_user_server {
 	struct card *card;
 	struct vfio_user_server_config config;
-	char *path;	/* of the socket file we made */
-	dev_t path_dev; /* so that only our own file is removed */
-	ino_t path_ino;
-	int listen_fd;
-	bool connected;		    /* listen_fd is the one client */
+	struct unix_listener listener;
+	bool connected;		    /* the listener's descriptor is the one client */
 	int stop_fd;		    /* eventfd: end vfio_user_server_run() */
 	int done_fd;		    /* eventfd: the I/O thread has ended */
 	pthread_mutex_t event_lock; /* config.event is called with it */
@@ -199,5 +200,13 @@ struct vfio_user_server {
 
 void vus_event(struct vfio_user_server *server, enum vfio_user_event event, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
+/* Is there an observer? Worth asking before work that only he needs. */
+static inline bool vus_traced(const struct vfio_user_server *server)
+{
+	return server && server->config.trace;
+}
+
+/* Tell config.trace. @server may be NULL. */
+void vus_trace(const struct vfio_user_server *server, const struct card_event *event);
 
 #endif

@@ -206,6 +206,22 @@ void vus_map_remove(struct vus_map_table *table, uint64_t first, uint64_t last)
 	mappings_free(table, list);
 }
 
+/* The client has mapped a range. */
+static void trace_map(const struct vus_map_table *table, enum card_way way, uint64_t iova,
+		      uint64_t len, uint32_t flags)
+{
+	const struct card_event event = {
+		.kind = CARD_EVENT_MAP,
+		.way = way,
+		.addr = iova,
+		.len = len,
+		.read = flags & VFIO_USER_DMA_READABLE,
+		.write = flags & VFIO_USER_DMA_WRITABLE,
+	};
+
+	vus_trace(table->server, &event);
+}
+
 /* Put @mapping in, replacing what overlaps. Return: 0; -ENOSPC, -ENOMEM. */
 static int table_replace(struct vus_map_table *table, struct vus_mapping *mapping)
 {
@@ -220,6 +236,10 @@ static int table_replace(struct vus_map_table *table, struct vus_mapping *mappin
 		ret = -ENOMEM;
 	else
 		table->count++;
+	/* No copy may come before this. */
+	if (!ret)
+		trace_map(table, CARD_WAY_DIRECT, mapping->first,
+			  mapping->last - mapping->first + 1, mapping->flags);
 	pthread_rwlock_unlock(&table->lock);
 	mappings_free(table, list);
 	return ret;
@@ -271,8 +291,10 @@ int vus_map_add(struct vus_map_table *table, const struct vfio_user_dma_map *map
 		ret = map_file(table, map, fd, ret_why);
 	if (fd >= 0)
 		close(fd);
-	if (ret == 1) /* what was there before is not the truth any more */
+	if (ret == 1) { /* what was there before is not the truth any more */
 		vus_map_remove(table, map->iova, map->iova + (map->size - 1));
+		trace_map(table, CARD_WAY_MESSAGE, map->iova, map->size, map->flags);
+	}
 	return ret;
 }
 
@@ -298,6 +320,37 @@ static size_t table_gap(const struct vus_map_table *table, bool write, uint64_t 
 	return last - iova + 1;
 }
 
+/* Bytes from @iova on, at most @len, that are mapped with the permission. */
+static size_t table_span(const struct vus_map_table *table, bool write, uint64_t iova, size_t len)
+{
+	const struct vus_mapping *mapping;
+	size_t span = 0;
+
+	while (span < len) {
+		mapping = mapping_find(table, iova + span, iova + span);
+		if (!mapping || !mapping_permits(mapping, write))
+			break;
+		if (mapping->last - (iova + span) >= len - span)
+			return len;
+		span += mapping->last - (iova + span) + 1;
+	}
+	return span;
+}
+
+/* The lock is held. Told before the first byte moves, so that a card killed then has told it. */
+static void trace_copy(const struct vus_map_table *table, bool write, uint64_t iova, size_t len)
+{
+	const struct card_event event = {
+		.kind = write ? CARD_EVENT_WRITE : CARD_EVENT_READ,
+		.way = CARD_WAY_DIRECT,
+		.addr = iova,
+		.len = table_span(table, write, iova, len),
+	};
+
+	if (event.len)
+		vus_trace(table->server, &event);
+}
+
 size_t vus_map_copy(struct vus_map_table *table, bool write, uint64_t iova, void *buf, size_t len,
 		    size_t *ret_gap)
 {
@@ -308,6 +361,8 @@ size_t vus_map_copy(struct vus_map_table *table, bool write, uint64_t iova, void
 	if (len > VUS_COPY_BYTES)
 		len = VUS_COPY_BYTES;
 	pthread_rwlock_rdlock(&table->lock);
+	if (vus_traced(table->server))
+		trace_copy(table, write, iova, len);
 	while (done < len) {
 		mapping = mapping_find(table, iova + done, iova + done);
 		if (!mapping || !mapping_permits(mapping, write))

@@ -52,6 +52,14 @@ static int handle_dma_map(struct vus_conn *conn, const void *body, size_t len,
 	return 0;
 }
 
+/* After the last direct access, before the client hears that its memory is its own again. */
+static void trace_unmap(const struct vus_conn *conn, uint64_t iova, uint64_t len)
+{
+	const struct card_event event = {.kind = CARD_EVENT_UNMAP, .addr = iova, .len = len};
+
+	vus_trace(conn->server, &event);
+}
+
 static int handle_dma_unmap(struct vus_conn *conn, const void *body, size_t len,
 			    struct vus_answer *answer)
 {
@@ -64,12 +72,14 @@ static int handle_dma_unmap(struct vus_conn *conn, const void *body, size_t len,
 		if (unmap->iova || unmap->size)
 			return -EINVAL;
 		vus_map_remove(&conn->maps, 0, UINT64_MAX);
+		trace_unmap(conn, 0, 0);
 		return answer_echo(conn, body, len, answer);
 	}
 	/* Inclusive ends: QEMU unmaps up to 2^64. What it never mapped it unmaps as well. */
 	if (!unmap->size || last < unmap->iova)
 		return -EINVAL;
 	vus_map_remove(&conn->maps, unmap->iova, last);
+	trace_unmap(conn, unmap->iova, unmap->size);
 	return answer_echo(conn, body, len, answer);
 }
 

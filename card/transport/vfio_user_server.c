@@ -12,14 +12,11 @@
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
-#include <sys/un.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "card/transport/vfio_user_internal.h"
 
-#define BACKLOG 16
 #define WAITING_MAX 8	/* clients that came while another one has the card */
 #define WAITING_MS 1000 /* for their VERSION */
 /*
@@ -44,6 +41,12 @@ void vus_event(struct vfio_user_server *server, enum vfio_user_event event, cons
 	pthread_mutex_unlock(&server->event_lock);
 }
 
+void vus_trace(const struct vfio_user_server *server, const struct card_event *event)
+{
+	if (vus_traced(server))
+		server->config.trace(server->config.trace_ctx, event);
+}
+
 void vfio_user_server_stats(const struct vfio_user_server *server,
 			    struct vfio_user_server_stats *ret_stats)
 {
@@ -56,87 +59,6 @@ void vfio_user_server_stats(const struct vfio_user_server *server,
 }
 
 /* --- making the socket --- */
-
-/* Does anybody listen at @addr? A full backlog is somebody too. */
-static bool path_is_live(const struct sockaddr_un *addr)
-{
-	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	bool dead;
-
-	if (fd < 0)
-		return true;
-	dead = connect(fd, (const struct sockaddr *)addr, sizeof(*addr)) && errno == ECONNREFUSED;
-	close(fd);
-	return !dead;
-}
-
-/* Remove the socket file a dead server has left. Return: 0; -EADDRINUSE, -EEXIST. */
-static int path_clear(const struct sockaddr_un *addr, struct reason *why)
-{
-	struct stat st;
-
-	if (lstat(addr->sun_path, &st) || !S_ISSOCK(st.st_mode))
-		return reason_add(why, -EEXIST, "%s exists and is not a socket", addr->sun_path);
-	if (path_is_live(addr))
-		return reason_add(why, -EADDRINUSE, "another server listens at %s", addr->sun_path);
-	if (unlink(addr->sun_path))
-		return reason_add(why, -errno, "can't remove the old socket %s: %s", addr->sun_path,
-				  strerror(errno));
-	return 0;
-}
-
-static int path_bind(int fd, const struct sockaddr_un *addr, struct reason *why)
-{
-	int ret;
-
-	if (!bind(fd, (const struct sockaddr *)addr, sizeof(*addr)))
-		return 0;
-	if (errno != EADDRINUSE)
-		return reason_add(why, -errno, "can't make the socket %s: %s", addr->sun_path,
-				  strerror(errno));
-	ret = path_clear(addr, why);
-	if (ret)
-		return ret;
-	if (bind(fd, (const struct sockaddr *)addr, sizeof(*addr)))
-		return reason_add(why, -errno, "can't make the socket %s: %s", addr->sun_path,
-				  strerror(errno));
-	return 0;
-}
-
-/* Listen at config.path. Return: 0, with listen_fd and path set; negative errno. */
-static int server_listen(struct vfio_user_server *server, struct reason *why)
-{
-	const char *path = server->config.path;
-	struct sockaddr_un addr = {.sun_family = AF_UNIX};
-	mode_t mode = server->config.mode ? server->config.mode : 0600;
-	struct stat st;
-	int ret;
-
-	if (!*path || strlen(path) >= sizeof(addr.sun_path))
-		return reason_add(why, -EINVAL, "a socket path has 1 to %zu bytes",
-				  sizeof(addr.sun_path) - 1);
-	strcpy(addr.sun_path, path);
-	server->listen_fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	if (server->listen_fd < 0)
-		return reason_add(why, -errno, "can't make a socket: %s", strerror(errno));
-	/* Linux gives the file these permissions from the start; chmod(2) later would leave a gap. */
-	fchmod(server->listen_fd, mode);
-	ret = path_bind(server->listen_fd, &addr, why);
-	if (ret)
-		return ret;
-	server->path = strdup(path);
-	if (!server->path) {
-		unlink(path);
-		return reason_add(why, -ENOMEM, "no memory");
-	}
-	if (!stat(path, &st)) {
-		server->path_dev = st.st_dev;
-		server->path_ino = st.st_ino;
-	}
-	if (listen(server->listen_fd, BACKLOG))
-		return reason_add(why, -errno, "can't listen at %s: %s", path, strerror(errno));
-	return 0;
-}
 
 /* Take over config.listen_fd. */
 static int server_adopt(struct vfio_user_server *server, struct reason *why)
@@ -152,7 +74,7 @@ static int server_adopt(struct vfio_user_server *server, struct reason *why)
 	server->connected = !listening;
 	if (listening)
 		fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK);
-	server->listen_fd = fd;
+	server->listener.fd = fd;
 	return 0;
 }
 
@@ -166,15 +88,17 @@ int vfio_user_server_create(struct card *card, const struct vfio_user_server_con
 		return reason_add(why, -ENOMEM, "no memory");
 	server->card = card;
 	server->config = *config;
-	server->listen_fd = -1;
+	server->listener.fd = -1;
 	pthread_mutex_init(&server->event_lock, NULL);
 	server->stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	server->done_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (server->stop_fd < 0 || server->done_fd < 0)
 		ret = reason_add(why, -errno, "can't make an eventfd: %s", strerror(errno));
 	else
-		ret = config->path ? server_listen(server, why) : server_adopt(server, why);
-	server->config.path = NULL; /* the caller's; ours is server->path */
+		ret = config->path ? unix_listener_open(&server->listener, config->path,
+							config->mode, why)
+				   : server_adopt(server, why);
+	server->config.path = NULL; /* the caller's */
 	if (ret) {
 		vfio_user_server_destroy(server);
 		return ret;
@@ -185,16 +109,9 @@ int vfio_user_server_create(struct card *card, const struct vfio_user_server_con
 
 void vfio_user_server_destroy(struct vfio_user_server *server)
 {
-	struct stat st;
-
 	if (!server)
 		return;
-	if (server->path && !lstat(server->path, &st) && st.st_dev == server->path_dev &&
-	    st.st_ino == server->path_ino)
-		unlink(server->path);
-	free(server->path);
-	if (server->listen_fd >= 0)
-		close(server->listen_fd);
+	unix_listener_close(&server->listener);
 	if (server->stop_fd >= 0)
 		close(server->stop_fd);
 	if (server->done_fd >= 0)
@@ -323,7 +240,7 @@ static int listener_accept(struct listener *listener)
 
 	if (listener->sock >= 0 && client_is_leaving(listener))
 		return 0; /* asked again when the I/O thread has ended */
-	fd = accept4(listener->server->listen_fd, NULL, NULL, SOCK_CLOEXEC);
+	fd = accept4(listener->server->listener.fd, NULL, NULL, SOCK_CLOEXEC);
 	if (fd < 0 && (errno == EINVAL || errno == EBADF))
 		return -errno;
 	if (fd < 0) {
@@ -353,7 +270,7 @@ static int listener_poll_set(const struct listener *listener, struct pollfd *pfd
 	pfd[POLL_STOP] = (struct pollfd){.fd = server->stop_fd, .events = POLLIN};
 	pfd[POLL_DONE] = (struct pollfd){.fd = server->done_fd, .events = POLLIN};
 	pfd[POLL_LISTEN] = (struct pollfd){
-		.fd = server->connected || leaving ? -1 : server->listen_fd,
+		.fd = server->connected || leaving ? -1 : server->listener.fd,
 		.events = POLLIN,
 	};
 	for (i = 0; i < listener->waiting_nr; i++) {
@@ -409,7 +326,7 @@ int vfio_user_server_run(struct vfio_user_server *server)
 	int ret = 0;
 
 	if (server->connected)
-		ret = client_start(&listener, server->listen_fd);
+		ret = client_start(&listener, server->listener.fd);
 	while (!ret)
 		ret = listener_step(&listener);
 	client_end(&listener);

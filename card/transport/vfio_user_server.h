@@ -48,6 +48,14 @@ struct vfio_user_server_config {
 	/* Told from any of the server's threads, never twice at once; may be NULL. */
 	void (*event)(void *ctx, enum vfio_user_event event, const char *text);
 	void *event_ctx;
+	/*
+	 * Owners, their mappings and all accesses, in an order that lets an observer judge them:
+	 * an access directly is told while its mapping is held, so between that one's MAP and
+	 * UNMAP; one by message before it goes out and when its answer is in. May be NULL. From any
+	 * thread, several at a time, with locks held: must not call back, and be quick.
+	 */
+	void (*trace)(void *ctx, const struct card_event *event);
+	void *trace_ctx;
 };
 
 /* Counters since creation; a snapshot, each value read atomically. */

@@ -62,6 +62,7 @@ static void run(struct e2e_result *ret_result, ...)
 
 static const char *const commands[] = {"demo", "devices", "run", "bench", "dma", "card", "version"};
 static const char *const model_commands[] = {"make", "convert-tiny-face", "info"};
+static const char *const lab_commands[] = {"run", "list", "shell", "logs", "build"};
 
 /* Each option that help lists is in the man page, too. @options: the lines from "Options:" on. */
 static void expect_documented(const char *options, const char *page)
@@ -109,6 +110,11 @@ static void test_help_of_each_command_is_complete_and_in_its_page(void)
 		expect_help(&result, "tethys-model");
 		e2e_result_deinit(&result);
 	}
+	for (size_t i = 0; i < sizeof(lab_commands) / sizeof(lab_commands[0]); i++) {
+		run(&result, "lab", lab_commands[i], "--help", NULL);
+		expect_help(&result, "tethys-lab");
+		e2e_result_deinit(&result);
+	}
 }
 
 static void test_help_of_all_names_each_command(void)
@@ -132,6 +138,9 @@ static void test_wrong_use_exits_2_and_says_why(void)
 	EXPECT_RUN(2, "no option '--flarb'", "run", "--flarb");
 	EXPECT_RUN(2, "expected MODEL", "run");
 	EXPECT_RUN(2, "no --input", "run", "model.onnx");
+	EXPECT_RUN(2, "name scenarios, or say --all", "lab", "run");
+	EXPECT_RUN(2, "there is no machine 'moon'", "lab", "shell", "moon", "bare-metal");
+	EXPECT_RUN(1, "There is no scenario 'flarb'", "lab", "run", "flarb");
 	EXPECT_RUN(2, "needs an argument", "run", "model.onnx", "--input");
 	EXPECT_RUN(2, "is not a number from 1 to 4", "run", "m", "--input", "x", "--cores", "5");
 	EXPECT_RUN(2, "is not a number from 1 to 4", "run", "m", "--input", "x", "--cores", "-1");
@@ -500,7 +509,7 @@ static void test_demo_shows_both_devices_and_leaves_photos(void)
 	if (!find_assets(assets))
 		SKIP("no face detector; 'make demo' fetches it, TETHYS_ASSETS names its folder");
 	snprintf(out, sizeof(out), "%s/photos", dir);
-	run(&result, "demo", "--assets", assets, "--output", out, "--runs", "3", NULL);
+	run(&result, "demo", "--no-lab", "--assets", assets, "--output", out, "--runs", "3", NULL);
 	EXPECT_EQ(result.code, 0);
 	EXPECT_STR(result.err, "");
 	EXPECT_HAS(result.out, "ResNet18     sim");

@@ -242,7 +242,8 @@ static void find_socket(const char *tmp, char ret_path[PATH_MAX])
 static void start_demo(const char *tmp, struct e2e_process *ret_process, char ret_socket[PATH_MAX])
 {
 	static char assets[PATH_MAX], out[PATH_MAX];
-	const char *argv[] = {"tethys", "demo", "--assets", assets, "--output", out, NULL};
+	const char *argv[] = {"tethys", "demo",	    "--no-lab", "--assets",
+			      assets,	"--output", out,	NULL};
 	int rc;
 
 	snprintf(out, sizeof(out), "%.4000s/out", dir);

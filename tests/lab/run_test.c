@@ -1,0 +1,333 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Does a run say what it saw? Each scenario here is played with a machine that is this machine.
+ */
+#include <dirent.h>
+#include <errno.h>
+#include <ftw.h>
+#include <pthread.h>
+#include <unistd.h>
+
+#include "lab/dir.h"
+#include "lab/result.h"
+#include "tests/tap.h"
+
+#define HEAD               \
+	"title = A test\n" \
+	"[host]\n"         \
+	"driver = none\n"  \
+	"[card]\n"         \
+	"engine = null\n"
+
+static char logs[] = "/tmp/tethys-lab-test-XXXXXX";
+static struct lab_images images;
+
+/* Plays @text; @ret_result is to be deinitialised with the scenario it points to. */
+static int play_in(struct lab_loop *loop, const char *text, struct lab_result *ret_result)
+{
+	struct lab_run_options options = {
+		.command = getenv("TETHYS"),
+		.logs_dir = logs,
+		.loop = loop,
+		.images = &images,
+		.accel_line = "none",
+	};
+	struct lab_scenario *scenario;
+	struct reason why = {0};
+	int err;
+
+	memset(ret_result, 0, sizeof(*ret_result));
+	err = lab_scenario_parse("test", text, strlen(text), &scenario, &why);
+	if (!err)
+		err = lab_run(scenario, &options, ret_result, &why);
+	if (err && err != -EINTR)
+		printf("# %s\n", why.text);
+	return err;
+}
+
+static int play(const char *text, struct lab_result *ret_result)
+{
+	struct lab_loop *loop;
+	int err = lab_loop_create(&loop);
+
+	if (!err)
+		err = play_in(loop, text, ret_result);
+	lab_loop_destroy(loop);
+	return err;
+}
+
+static void done(struct lab_result *result)
+{
+	struct lab_scenario *scenario = (struct lab_scenario *)result->scenario;
+
+	lab_result_deinit(result);
+	lab_scenario_destroy(scenario);
+}
+
+static const struct lab_stage *stage_named(const struct lab_result *result, const char *name)
+{
+	static const struct lab_stage none = {.name = (char *)"none", .detail = (char *)"none"};
+	size_t i;
+
+	for (i = 0; i < result->stages; i++)
+		if (!strcmp(result->stage[i].name, name))
+			return &result->stage[i];
+	printf("# no stage \"%s\"\n", name);
+	return &none;
+}
+
+static const char *output_of(const struct lab_result *result, const char *name)
+{
+	const struct lab_stage *stage = stage_named(result, name);
+
+	if (stage->detail)
+		printf("# %s: %s\n", name, stage->detail);
+	return stage->output ? stage->output : "(none)";
+}
+
+static void test_lab_run_all_as_promised_passes(void)
+{
+	struct lab_result result;
+
+	ASSERT_EQ(play(HEAD "[step Hello]\nin = host\nrun = echo hello; echo hello; exit 3\n"
+			    "exit = 3\nprints = 2 x /^hello$/\nprints = no /world/\n"
+			    "at most = 20 s\n"
+			    "[at the end]\nhost qemu = 1 x /fake QEMU/\n",
+		       &result),
+		  0);
+	EXPECT(result.passed);
+	EXPECT_EQ(stage_named(&result, "Hello")->checks, 4);
+	EXPECT_EQ(stage_named(&result, "Hello")->status, 3);
+	EXPECT_STR(output_of(&result, "Hello"), "hello\nhello\n");
+	EXPECT(stage_named(&result, "isolation")->passed);
+	EXPECT(!access(result.dir, R_OK));
+	done(&result);
+}
+
+/* One broken promise each; the rest holds. */
+static void test_lab_run_a_broken_promise_fails(void)
+{
+	static const struct {
+		const char *steps, *check, *seen;
+	} cases[] = {
+		{"[step S]\nin = host\nrun = exit 4\n", "exit = 0", "exit code 4"},
+		{"[step S]\nin = host\nrun = kill -9 $$\n", "exit = 0", "exit code 137"},
+		{"[step S]\nin = host\nrun = echo no\nprints = /yes/\n", "prints = /yes/",
+		 "0 such lines"},
+		{"[step S]\nin = host\nrun = echo yes\nprints = no /yes/\n", "prints = no /yes/",
+		 "1 such line"},
+		{"[step S]\nin = host\nrun = echo a; echo a\nprints = 1 x /a/\n",
+		 "prints = 1 x /a/", "2 such lines"},
+		{"[step S]\nin = host\nrun = sleep 0.2\nat most = 100 ms\n", "at most = 100 ms",
+		 NULL},
+		{"[step S]\nin = host\nrun = sleep 60\nwithin = 300 ms\n", "exit = 0", NULL},
+		{"[step S]\ndo = card peek 0\nprints = /nothing/\n", "prints = /nothing/", NULL},
+	};
+	const struct lab_stage *stage;
+	struct lab_result result;
+	char text[512];
+	size_t i, j;
+
+	for (i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		snprintf(text, sizeof(text), HEAD "%s", cases[i].steps);
+		ASSERT_EQ(play(text, &result), 0);
+		EXPECT(!result.passed);
+		EXPECT(result.seconds < 20);
+		stage = stage_named(&result, "S");
+		EXPECT(!stage->passed && stage->detail);
+		for (j = 0; j < stage->checks; j++) {
+			if (strcmp(stage->check[j].text, cases[i].check))
+				continue;
+			EXPECT(!stage->check[j].passed);
+			if (cases[i].seen)
+				EXPECT_STR(stage->check[j].seen, cases[i].seen);
+			break;
+		}
+		EXPECT(j < stage->checks);
+		done(&result);
+	}
+}
+
+static void test_lab_run_end_promise_broken_fails(void)
+{
+	struct lab_result result;
+
+	ASSERT_EQ(play(HEAD "[step S]\nin = host\nrun = true\n"
+			    "[at the end]\nhost qemu = no /fake QEMU/\n",
+		       &result),
+		  0);
+	EXPECT(!result.passed);
+	EXPECT(!stage_named(&result, "at the end")->passed);
+	done(&result);
+}
+
+static void test_lab_run_failed_step_ends_the_steps(void)
+{
+	struct lab_result result;
+
+	ASSERT_EQ(play(HEAD "[step First]\nin = host\nrun = false\n"
+			    "[step Second]\nin = host\nrun = true\n",
+		       &result),
+		  0);
+	EXPECT(!result.passed);
+	EXPECT_STR(stage_named(&result, "Second")->name, "none");
+	EXPECT(stage_named(&result, "at the end")->passed);
+	done(&result);
+}
+
+static void test_lab_run_background_step_is_waited_for(void)
+{
+	struct lab_result result;
+
+	ASSERT_EQ(play(HEAD "[step Slow]\nin = host\nrun = sleep 0.5; echo late; exit 5\n"
+			    "background = yes\nexit = 5\nprints = /late/\n"
+			    "[step Quick]\nin = host\nrun = true\n"
+			    "[step Wait]\ndo = wait for step Slow\n",
+		       &result),
+		  0);
+	EXPECT(result.passed);
+	EXPECT_STR(output_of(&result, "Wait"), "late\n");
+	done(&result);
+	ASSERT_EQ(play(HEAD "[step Slow]\nin = host\nrun = sleep 60\nbackground = yes\n"
+			    "[step Quick]\nin = host\nrun = true\n",
+		       &result),
+		  0);
+	EXPECT(!result.passed);
+	EXPECT(!stage_named(&result, "at the end")->passed);
+	done(&result);
+}
+
+static void test_lab_run_card_answers_and_refuses(void)
+{
+	struct lab_result result;
+
+	ASSERT_EQ(play(HEAD "[step Stats]\ndo = card stats\nprints = /\"ok\":true/\n", &result), 0);
+	EXPECT(result.passed);
+	done(&result);
+	ASSERT_EQ(play(HEAD "[step Nonsense]\ndo = card dance\n", &result), 0);
+	EXPECT(!result.passed);
+	done(&result);
+}
+
+static void test_lab_run_bad_seed_fails_at_the_card(void)
+{
+	struct lab_result result;
+
+	ASSERT_EQ(play(HEAD "seed = poke 0xffffff 1\n[step S]\nin = host\nrun = true\n", &result),
+		  0);
+	EXPECT(!result.passed);
+	EXPECT(!stage_named(&result, "card")->passed);
+	done(&result);
+}
+
+static void test_lab_run_qemu_that_ends_fails_at_the_boot(void)
+{
+	struct lab_result result;
+
+	setenv("FAKE_QEMU_EXIT", "1", 1);
+	ASSERT_EQ(play(HEAD "[step S]\nin = host\nrun = true\n", &result), 0);
+	unsetenv("FAKE_QEMU_EXIT");
+	EXPECT(!result.passed);
+	EXPECT(!stage_named(&result, "host boots")->passed);
+	EXPECT(result.seconds < 20);
+	done(&result);
+}
+
+static void *stop_soon(void *arg)
+{
+	usleep(1500000);
+	lab_loop_stop(arg);
+	return NULL;
+}
+
+static void test_lab_run_stopped_leaves_nothing(void)
+{
+	struct lab_result result;
+	struct lab_loop *loop;
+	pthread_t thread;
+	char link[PATH_MAX + 16];
+
+	ASSERT_EQ(lab_loop_create(&loop), 0);
+	ASSERT_EQ(pthread_create(&thread, NULL, stop_soon, loop), 0);
+	EXPECT_EQ(play_in(loop, HEAD "[step S]\nin = host\nrun = sleep 60\n", &result), -EINTR);
+	pthread_join(thread, NULL);
+	lab_loop_destroy(loop);
+	EXPECT(result.seconds < 10);
+	snprintf(link, sizeof(link), "%s/sockets", result.dir);
+	EXPECT(access(link, F_OK));
+	done(&result);
+}
+
+static void test_lab_run_silent_agent_is_given_up(void)
+{
+	struct lab_result result;
+	struct lab_loop *loop;
+	pthread_t thread;
+
+	setenv("FAKE_QEMU_SILENT", "1", 1);
+	ASSERT_EQ(lab_loop_create(&loop), 0);
+	ASSERT_EQ(pthread_create(&thread, NULL, stop_soon, loop), 0);
+	EXPECT_EQ(play_in(loop, HEAD "[step S]\nin = host\nrun = true\n", &result), -EINTR);
+	pthread_join(thread, NULL);
+	unsetenv("FAKE_QEMU_SILENT");
+	lab_loop_destroy(loop);
+	EXPECT(!stage_named(&result, "host boots")->passed);
+	done(&result);
+}
+
+static void test_lab_result_json_and_tap_agree(void)
+{
+	struct json_object *root, *stages;
+	struct lab_result result;
+	char *tap = NULL;
+	size_t len = 0;
+	FILE *stream;
+
+	ASSERT_EQ(play(HEAD "[step S]\nin = host\nrun = echo x # y\nprints = /z#/\n", &result), 0);
+	stream = open_memstream(&tap, &len);
+	ASSERT(stream);
+	lab_result_tap(&result, 1, stream);
+	fclose(stream);
+	EXPECT(strstr(tap, "not ok 5 - test: S: prints = /z /\n") != NULL);
+	EXPECT(strstr(tap, "ok 4 - test: S: exit = 0\n") != NULL);
+	free(tap);
+	root = lab_result_json(&result);
+	stages = json_object_object_get(root, "stages");
+	EXPECT_EQ(json_object_array_length(stages), result.stages);
+	EXPECT(!json_object_get_boolean(json_object_object_get(root, "passed")));
+	json_object_put(root);
+	done(&result);
+}
+
+static int remove_one(const char *path, const struct stat *st, int flag, struct FTW *ftw)
+{
+	(void)st;
+	(void)flag;
+	(void)ftw;
+	return remove(path);
+}
+
+int main(void)
+{
+	if (!mkdtemp(logs))
+		return 1;
+	snprintf(images.enter, sizeof(images.enter), "%s", getenv("FAKE_QEMU"));
+	strcpy(images.root, "/");
+	strcpy(images.kernel, "/boot/none");
+	strcpy(images.initrd, "/boot/none");
+	strcpy(images.base, "/boot/none");
+	strcpy(images.payload, "/boot/none");
+	RUN(test_lab_run_all_as_promised_passes);
+	RUN(test_lab_run_a_broken_promise_fails);
+	RUN(test_lab_run_end_promise_broken_fails);
+	RUN(test_lab_run_failed_step_ends_the_steps);
+	RUN(test_lab_run_background_step_is_waited_for);
+	RUN(test_lab_run_card_answers_and_refuses);
+	RUN(test_lab_run_bad_seed_fails_at_the_card);
+	RUN(test_lab_run_qemu_that_ends_fails_at_the_boot);
+	RUN(test_lab_run_stopped_leaves_nothing);
+	RUN(test_lab_run_silent_agent_is_given_up);
+	RUN(test_lab_result_json_and_tap_agree);
+	nftw(logs, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+	return tap_done();
+}
