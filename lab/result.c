@@ -84,6 +84,8 @@ struct json_object *lab_result_json(const struct lab_result *result)
 	add_string(object, "title", result->scenario->title);
 	json_object_object_add(object, "passed", json_object_new_boolean(result->passed));
 	json_object_object_add(object, "seconds", seconds_json(result->seconds));
+	json_object_object_add(object, "emulator_fault",
+			       json_object_new_boolean(result->emulator_fault));
 	add_string(object, "accelerator", result->accel);
 	add_string(object, "logs", result->dir);
 	for (i = 0; i < result->stages; i++)

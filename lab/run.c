@@ -224,6 +224,31 @@ static int play_and_end(struct lab_run *run)
 	return err;
 }
 
+/*
+ * The second interrupt finds the entry stack of the first, takes it for the kernel's own and faults
+ * until that stack is full. Nothing but an interrupt at the first instruction of the entry gets there.
+ */
+static bool interrupted_twice(const struct lab_run *run)
+{
+	static const char sign[] = "BUG: ENTRY_TRAMPOLINE stack guard page was hit";
+	char path[PATH_MAX];
+	struct lab_log *log;
+	bool found = false;
+	const char *text;
+	unsigned int i;
+	size_t len;
+
+	for (i = LAB_IN_GUEST1; !found && i < LAB_VMS; i++) {
+		if (lab_path(path, run->result->dir, "guest%u.console", i) ||
+		    lab_log_load(path, &log))
+			continue;
+		text = lab_log_text(log, &len);
+		found = memmem(text, len, sign, strlen(sign));
+		lab_log_destroy(log);
+	}
+	return found;
+}
+
 /* --- building up and tearing down --- */
 
 static int make_socket_dir(struct lab_run *run, struct reason *why)
@@ -297,6 +322,9 @@ int lab_run(const struct lab_scenario *scenario, const struct lab_run_options *o
 	if (!err) {
 		err = play_and_end(&run);
 		ret_result->passed = !err;
+		ret_result->emulator_fault = err && err != -EINTR &&
+					     options->accel == LAB_ACCEL_TCG &&
+					     interrupted_twice(&run);
 		err = err == -EINTR ? err : 0;
 	}
 	run_deinit(&run);
