@@ -128,13 +128,17 @@ static void l2_blank(struct card *card)
 /* Each owner gets an L2 of its own. Nobody has the card. */
 static int change_hands(struct card *card)
 {
-	int ret = card_memory_renew_l2(card->memory);
+	int ret;
 
+	/* Else a card that returns at this moment could be blanked after its reset. */
+	pthread_mutex_lock(&card->faults.lock);
+	ret = card_memory_renew_l2(card->memory);
 	atomic_store(&card->l2_stale, ret != 0);
 	if (!ret)
 		card_firmware_reset(card->firmware, false, true);
 	if (card_vanished(card))
 		l2_blank(card);
+	pthread_mutex_unlock(&card->faults.lock);
 	return ret;
 }
 

@@ -226,7 +226,8 @@ static int play_and_end(struct lab_run *run)
 
 /*
  * The second interrupt finds the entry stack of the first, takes it for the kernel's own and faults
- * until that stack is full. Nothing but an interrupt at the first instruction of the entry gets there.
+ * until that stack is full. Nothing but an interrupt at the first instruction of the entry gets
+ * there.
  */
 static bool interrupted_twice(const struct lab_run *run)
 {
