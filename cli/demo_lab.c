@@ -200,13 +200,14 @@ static void print_table(const struct demo_table *table)
 {
 	size_t i;
 
-	printf("\n%sIn the lab (%s)%s: a host VM with an IOMMU, and a guest in it with the card\n"
-	       "passed through. %.0f s and %.0f s from power-on to power-off.\n\n"
+	printf("\n%sIn the lab%s: a host VM with an IOMMU, and a guest in it with the card passed\n"
+	       "through; %.0f s and %.0f s from power-on to power-off.\n"
+	       "Accelerator: %s\n\n"
 	       "%s%-12s %22s %22s  %s%s\n"
 	       "%-12s %11s %10s %11s %10s\n",
-	       term_on(stdout, TERM_BOLD), table->accel, term_off(stdout),
-	       table->seconds[BARE_METAL], table->seconds[GUEST], term_on(stdout, TERM_BOLD),
-	       "model", "bare metal", "guest", "result", term_off(stdout), "", "load ms", "run ms",
+	       term_on(stdout, TERM_BOLD), term_off(stdout), table->seconds[BARE_METAL],
+	       table->seconds[GUEST], table->accel, term_on(stdout, TERM_BOLD), "model",
+	       "bare metal", "guest", "result", term_off(stdout), "", "load ms", "run ms",
 	       "load ms", "run ms");
 	for (i = 0; i < table->rows; i++) {
 		const struct row *row = &table->row[i];
