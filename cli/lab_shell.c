@@ -136,6 +136,8 @@ static int boot_shell(struct shell *shell, const char *logs, const struct lab_sc
 	if (!err) {
 		shell->status = CLI_FAILED;
 		err = lab_run(scenario, options, &result, &why);
+		if (shell->drawn)
+			fputs("\r\033[K", stderr);
 		lab_result_deinit(&result);
 		lab_session_loop_done(&shell->session, options->loop);
 	}

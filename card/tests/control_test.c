@@ -268,10 +268,16 @@ static void test_control_all_ways_of_an_interrupt_can_be_lost(void)
 
 /* --- stalls --- */
 
+static bool stalled_are(struct host *h, uint64_t count)
+{
+	return host_stats(h).transfers_stalled == count;
+}
+
 static void start_stalled(bool write)
 {
 	EXPECT_EQ(control("stall 1"), 0);
 	host_start_single(&host, write, 0, METIS_EDMA_LIE | METIS_EDMA_RIE, 4096, HOST_BASE, DDR);
+	EXPECT(host_wait(stalled_are, &host, 1));
 	host_sleep_us(20000);
 	EXPECT_EQ(host_cs(&host, write, 0), METIS_EDMA_CS_RUNNING);
 	EXPECT(!card_idle(host.card));
@@ -305,7 +311,7 @@ static void test_control_stalled_transfer_ends_when_the_host_stops_it(void)
 		EXPECT_EQ(control("stall none"), 0);
 		EXPECT_EQ(host_cs(&host, write, 0), METIS_EDMA_CS_RUNNING);
 		host_reg_set(&host, bell, METIS_EDMA_DOORBELL_STOP);
-		EXPECT_EQ(host_cs(&host, write, 0), METIS_EDMA_CS_STOPPED);
+		EXPECT_EQ(host_finish(&host, write, 0), METIS_EDMA_CS_STOPPED);
 		EXPECT(host_wait(host_is_idle, &host, 0));
 		/* All of it is still to do. */
 		EXPECT_EQ(host_reg(&host, host_channel(write, 0) + METIS_EDMA_CH_SIZE), 4096);
@@ -320,7 +326,7 @@ static void test_control_stalled_transfer_ends_with_its_engine(void)
 	ASSERT(host_up(&host, NULL));
 	start_stalled(false);
 	host_reg_set(&host, METIS_EDMA_RD_ENGINE_EN, 0);
-	EXPECT_EQ(host_cs(&host, false, 0), METIS_EDMA_CS_STOPPED);
+	EXPECT_EQ(host_finish(&host, false, 0), METIS_EDMA_CS_STOPPED);
 	expect_works_again(false);
 	host_down(&host);
 }
@@ -359,7 +365,7 @@ static void test_control_stall_in_the_middle_of_a_list(void)
 	host_element(&host, at + sizeof(struct metis_edma_element), 0, 0, 0, 0);
 	EXPECT_EQ(control("stall 2"), 0);
 	host_start_list(&host, false, 0, at);
-	host_sleep_us(20000);
+	EXPECT(host_wait(stalled_are, &host, 1));
 	EXPECT_EQ(host_cs(&host, false, 0), METIS_EDMA_CS_RUNNING);
 	host_reg_set(&host, METIS_EDMA_RD_DOORBELL, METIS_EDMA_DOORBELL_STOP);
 	EXPECT_EQ(host_finish(&host, false, 0), METIS_EDMA_CS_STOPPED);
