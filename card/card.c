@@ -63,6 +63,8 @@ int card_create(const struct card_config *config, struct card **ret_card, struct
 		card_destroy(card);
 		return ret;
 	}
+	card->config.mirror_dma |= card->personality->vmsi_for_dma;
+	card->config.latch_target |= card->personality->latch_target;
 	/* The names were the caller's; the parts have looked them up. */
 	card->config.personality = card->personality->name;
 	card->config.engine = NULL;
@@ -290,10 +292,23 @@ static void l2_write(struct card *card, uint64_t offset, const void *buf, size_t
 	}
 }
 
+static void count_access(struct card *card, unsigned int region, bool write)
+{
+	if (region == METIS_BAR_EDMA && write)
+		CARD_COUNT(card, bar0_writes);
+	else if (region == METIS_BAR_EDMA)
+		CARD_COUNT(card, bar0_reads);
+	else if (region == METIS_BAR_L2 && write)
+		CARD_COUNT(card, l2_writes);
+	else if (region == METIS_BAR_L2)
+		CARD_COUNT(card, l2_reads);
+}
+
 int card_region_read(struct card *card, unsigned int region, uint64_t offset, void *buf, size_t len)
 {
 	if (region_check(region, offset, len))
 		return -EINVAL;
+	count_access(card, region, false);
 	if (card_vanished(card))
 		memset(buf, 0xff, len);
 	else if (region == METIS_BAR_EDMA)
@@ -310,6 +325,7 @@ int card_region_write(struct card *card, unsigned int region, uint64_t offset, c
 {
 	if (region_check(region, offset, len))
 		return -EINVAL;
+	count_access(card, region, true);
 	if (card_vanished(card))
 		return 0;
 	if (region == METIS_BAR_EDMA)
@@ -348,15 +364,6 @@ void card_stats(const struct card *card, struct card_stats *ret_stats)
 bool card_idle(const struct card *card)
 {
 	return card_edma_idle(card->edma) && card_firmware_idle(card->firmware);
-}
-
-int card_inject_dma(struct card *card, bool write, uint64_t iova, uint64_t card_addr, size_t len)
-{
-	void *mem = card_memory_at(card, card_addr, len);
-
-	if (!mem)
-		return -EINVAL;
-	return card_bus_copy(card, write, iova, mem, len, NULL, NULL);
 }
 
 int card_inject_imwr(struct card *card, uint64_t addr, uint32_t data)

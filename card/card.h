@@ -88,6 +88,8 @@ struct card_config {
 	const char *engine;	 /* "onnx", "null"; NULL: "onnx" */
 	bool raw_imwr;		 /* send IMWr messages that are not ours, instead of refusing */
 	int keep_imwr;		 /* over resets: -1 as the personality says, 0 no, 1 yes */
+	bool mirror_dma;	 /* virtual MSIs for channels too; false: as the personality says */
+	bool latch_target;	 /* the host-driver target until power-off; false: the same */
 	/*
 	 * Every host access the card makes, refused ones as well, and its resets; may be NULL.
 	 * From any thread, several at a time.
@@ -110,6 +112,11 @@ struct card_stats {
 	uint64_t commands;
 	uint64_t commands_failed;
 	uint64_t resets;
+	/* What the host makes, whatever its width; not what it does where a BAR is mapped. */
+	uint64_t bar0_reads;
+	uint64_t bar0_writes;
+	uint64_t l2_reads;
+	uint64_t l2_writes;
 	/* Faults on request: card/control.h. */
 	uint64_t interrupts_lost;
 	uint64_t transfers_stalled;
@@ -185,15 +192,6 @@ void card_stats(const struct card *card, struct card_stats *ret_stats);
 /* True while no channel runs and no context is busy. */
 bool card_idle(const struct card *card);
 
-/**
- * card_inject_dma() - a bus access out of nowhere, for fault injection
- *
- * Writes @len bytes of card memory at @card_addr to @iova (@write) or reads them, as a device
- * whose engine holds a stale pointer would. Runs in the calling thread.
- *
- * Return: what the bus said, or -EINVAL for a bad card address.
- */
-int card_inject_dma(struct card *card, bool write, uint64_t iova, uint64_t card_addr, size_t len);
 /* Put @data to @addr in the interrupt window, through the same door as an IMWr. */
 int card_inject_imwr(struct card *card, uint64_t addr, uint32_t data);
 

@@ -24,7 +24,8 @@
  *
  * Replies: {"ok":true, ...} or {"ok":false,"error":"..."}. "result" of dma-read, dma-write and
  * imwr is 0, or the errno the bus gave and "name" spells; "value" of peek is a string in
- * hexadecimal. Each number of stats stands under its name in struct card_stats; what is still
+ * hexadecimal. Each number of stats stands under its name in struct card_stats
+ * (what the host accesses is counted there, poke and peek are not); what is still
  * armed under "armed", -1 for all.
  */
 #ifndef TETHYS_CARD_CONTROL_H

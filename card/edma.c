@@ -195,6 +195,7 @@ static bool survives(uint32_t offset, bool keep_imwr)
 static void channel_forget(struct edma_channel *channel)
 {
 	atomic_fetch_add(&channel->calls_off, 1);
+	atomic_store(&channel->live, 0);
 	channel->job = 0;
 	channel->stopping = false;
 	channel->spent = false;
@@ -232,10 +233,43 @@ bool card_edma_idle(const struct card_edma *edma)
 	return idle;
 }
 
+/* The channel whose block @offset, from METIS_EDMA_WR_CH(0) on, is in. */
+static struct edma_channel *channel_of(struct card_edma *edma, uint32_t offset)
+{
+	/* Read channel n comes after write channel n. */
+	bool write = !(offset & (METIS_EDMA_RD_CH(0) - METIS_EDMA_WR_CH(0)));
+	uint32_t stride = METIS_EDMA_WR_CH(1) - METIS_EDMA_WR_CH(0);
+
+	return channel_at(edma, write, (offset - METIS_EDMA_WR_CH(0)) / stride);
+}
+
+/* LLP of a running list. Return: false when the register has it. */
+static bool read_live(struct card_edma *edma, uint32_t offset, uint32_t *ret_value)
+{
+	const struct edma_channel *channel;
+	uint64_t live;
+
+	if (offset < METIS_EDMA_WR_CH(0))
+		return false;
+	channel = channel_of(edma, offset);
+	live = atomic_load(&channel->live);
+	if (live && offset == channel_reg(channel, METIS_EDMA_CH_LLP_LO))
+		*ret_value = (uint32_t)live;
+	else if (live && offset == channel_reg(channel, METIS_EDMA_CH_LLP_HI))
+		*ret_value = (live & ((1ull << EDMA_LIVE_BITS) - 1)) >> 32;
+	else
+		return false;
+	return true;
+}
+
 uint32_t card_edma_read(struct card *card, uint32_t offset)
 {
+	uint32_t value;
+
 	/* Nothing is ever stored to a register that reads as zeros. */
-	return offset < METIS_EDMA_END ? get(card->edma, offset) : 0;
+	if (offset >= METIS_EDMA_END)
+		return 0;
+	return read_live(card->edma, offset, &value) ? value : get(card->edma, offset);
 }
 
 /* edma->lock is held. */
@@ -283,6 +317,28 @@ static void job_load(struct edma_channel *channel, struct edma_job *ret_job)
 	};
 }
 
+/* What edma_channel.live is when @job is at its LLP. */
+static uint64_t live_of(const struct edma_job *job)
+{
+	if (!job->list || job->llp >> EDMA_LIVE_BITS)
+		return 0;
+	return (uint64_t)job->id << EDMA_LIVE_BITS | job->llp;
+}
+
+/*
+ * Without the lock, for each element pays. Another job's value stays: this one no longer counts.
+ */
+void card_edma_follow(struct edma_job *job)
+{
+	uint64_t live = live_of(job);
+
+	if (job->live && live &&
+	    atomic_compare_exchange_strong(&job->channel->live, &job->live, live))
+		job->live = live;
+	else
+		job->live = 0;
+}
+
 /* edma->lock is held. Return: a worker is to be woken. */
 static bool channel_start(struct edma_channel *channel)
 {
@@ -299,6 +355,7 @@ static bool channel_start(struct edma_channel *channel)
 		set_cs(channel, METIS_EDMA_CS_STOPPED);
 		return false;
 	}
+	job.live = live_of(&job);
 	ret = card_edma_queue(edma, &job);
 	if (ret < 0) {
 		fail(channel, EDMA_END_FETCH);
@@ -306,6 +363,7 @@ static bool channel_start(struct edma_channel *channel)
 	}
 	channel->job = job.id;
 	channel->stopping = false;
+	atomic_store(&channel->live, job.live);
 	set_cs(channel, METIS_EDMA_CS_RUNNING);
 	CARD_COUNT(edma->card, dma_jobs);
 	return ret;
@@ -362,11 +420,7 @@ static void clear(struct card_edma *edma, bool write, uint32_t bits)
 /* edma->lock is held. */
 static void store_channel(struct card_edma *edma, uint32_t offset, uint32_t value)
 {
-	/* Read channel n comes after write channel n. */
-	bool write = !(offset & (METIS_EDMA_RD_CH(0) - METIS_EDMA_WR_CH(0)));
-	uint32_t stride = METIS_EDMA_WR_CH(1) - METIS_EDMA_WR_CH(0);
-	struct edma_channel *channel =
-		channel_at(edma, write, (offset - METIS_EDMA_WR_CH(0)) / stride);
+	struct edma_channel *channel = channel_of(edma, offset);
 
 	/* CS is the host's to set, but not to lie about a transfer in flight. */
 	if (offset == channel_reg(channel, METIS_EDMA_CH_CONTROL1) && channel->job)
@@ -485,7 +539,7 @@ void card_edma_progress(struct edma_job *job)
 /* edma->lock is held. The registers show where the job has got to. */
 static void job_store(const struct edma_job *job)
 {
-	const struct edma_channel *channel = job->channel;
+	struct edma_channel *channel = job->channel;
 	uint32_t control1 = channel_reg(channel, METIS_EDMA_CH_CONTROL1);
 	struct card_edma *edma = channel->edma;
 
@@ -495,6 +549,7 @@ static void job_store(const struct edma_job *job)
 	if (!job->list)
 		return;
 	put64(edma, channel_reg(channel, METIS_EDMA_CH_LLP_LO), job->llp);
+	atomic_store(&channel->live, 0);
 	if (job->ccs)
 		set_bits(edma, control1, METIS_EDMA_CCS);
 	else
@@ -544,8 +599,10 @@ static bool job_end(const struct edma_job *job, enum edma_end end, struct edma_i
  */
 static bool is_quick(const struct card_edma *edma, const struct edma_imwr *message)
 {
-	return !edma->card->personality->dma_vm && message->addr >= METIS_MSI_WINDOW_BASE &&
-	       message->addr <= METIS_MSI_WINDOW_LAST;
+	const struct card *card = edma->card;
+
+	return !card->personality->dma_vm && !card->config.mirror_dma &&
+	       message->addr >= METIS_MSI_WINDOW_BASE && message->addr <= METIS_MSI_WINDOW_LAST;
 }
 
 bool card_edma_finish(struct edma_job *job, enum edma_end end)

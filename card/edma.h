@@ -34,7 +34,16 @@ struct edma_channel {
 	bool stalled;  /* no worker is at @job any more, and it will not end by itself */
 	/* The word of edma_job.run. Written under edma->lock. */
 	_Atomic uint32_t calls_off;
+	/*
+	 * What LLP reads as while a list runs, in EDMA_LIVE_BITS; above them a part of the job's id,
+	 * so that the worker of a job that no longer counts finds out. 0: the register has it. Set and
+	 * cleared under edma->lock, moved along by the worker without it.
+	 */
+	_Atomic uint64_t live;
 };
+
+/* More bits than any address of card memory has. */
+#define EDMA_LIVE_BITS 40
 
 /* One start of a channel, from doorbell to end: the channel's registers as they move along. */
 struct edma_job {
@@ -51,6 +60,7 @@ struct edma_job {
 	uint64_t llp;
 	uint32_t due;	/* LIE and RIE of elements done that nobody has been told of */
 	uint32_t still; /* links and empty elements in a row */
+	uint64_t live;	/* what the channel's should be */
 };
 
 /* Why a worker is done with a job. */
@@ -104,6 +114,8 @@ struct card_edma {
 };
 
 /* --- edma.c; called by a worker, without the lock --- */
+/* LLP shows the element that the job is at. */
+void card_edma_follow(struct edma_job *job);
 /* What is due in the middle of a list: status, then the interrupt. */
 void card_edma_progress(struct edma_job *job);
 /*

@@ -16,17 +16,21 @@
 #define STILL_MAX 65536
 
 /*
- * Copied once, then judged: the host may change it at any time. The barrier keeps the compiler from
+ * Copied once, then judged: the host may change it at any time. The control word first, for a host
+ * that appends to a running list stores it last. The barrier at the end keeps the compiler from
  * reading the original again.
  */
 static int fetch(struct card *card, uint64_t addr, struct metis_edma_element *ret_element)
 {
-	const void *at = card_memory_at(card, addr, sizeof(*ret_element));
+	const size_t rest = offsetof(struct metis_edma_element, size);
+	const char *at = card_memory_at(card, addr, sizeof(*ret_element));
 	struct metis_edma_element raw;
 
 	if (!at)
 		return -EFAULT;
-	memcpy(&raw, at, sizeof(raw));
+	memcpy(&raw.control, at, sizeof(raw.control));
+	atomic_thread_fence(memory_order_acquire);
+	memcpy((char *)&raw + rest, at + rest, sizeof(raw) - rest);
 	__asm__ volatile("" : : "r"(&raw) : "memory");
 	ret_element->control = le32toh(raw.control);
 	ret_element->size = le32toh(raw.size);
@@ -130,6 +134,7 @@ static enum edma_end run_list(struct edma_job *job)
 	while (end == EDMA_END_OK) {
 		if (card_ticket_void(&job->run))
 			return EDMA_END_CANCELED;
+		card_edma_follow(job);
 		if (fetch(card, job->llp, &element))
 			return EDMA_END_FETCH;
 		if ((element.control & METIS_EDMA_CB) != job->ccs)

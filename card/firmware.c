@@ -283,8 +283,10 @@ static void retire_workers(struct card_firmware *fw)
 static void boot(struct card_firmware *fw, bool keep_host_driver, bool cold)
 {
 	fw->boots = cold ? 1 : fw->boots + 1;
-	if (cold)
+	if (cold) {
 		fw->commands_ignored = 0;
+		memset(&fw->latched, 0, sizeof(fw->latched));
+	}
 	fw_boot_areas(fw, keep_host_driver);
 	fw_log_reset(fw, cold);
 	fw_log(fw, "boot %llu: Tethys firmware %s, engine %s, protocol %u.%u",

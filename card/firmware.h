@@ -107,6 +107,7 @@ struct card_firmware {
 	uint64_t boots; /* since power-on */
 	uint64_t commands_ignored;
 	uint32_t last_handle;			/* never reused, over resets as well */
+	struct metis_host_driver latched;	/* with latch_target; ctrl 0: nothing yet */
 	struct fw_worker *workers[METIS_CORES]; /* NULL before a context's first command */
 	struct fw_worker *retired;
 	struct fw_module *modules[METIS_FW_MODULES_MAX];

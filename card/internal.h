@@ -112,8 +112,8 @@ bool card_firmware_idle(const struct card_firmware *firmware);
  */
 void card_firmware_raise(struct card *card, unsigned int number, const struct card_ticket *ticket);
 /*
- * An eDMA channel is done with a remote interrupt asked for. True: the firmware raises the
- * interrupt itself (dma_vm), no IMWr is to be sent.
+ * An eDMA channel is done with a remote interrupt asked for, before that goes out. True: the
+ * firmware raises the interrupt itself (dma_vm), no IMWr is to be sent.
  */
 bool card_firmware_dma_done(struct card *card, unsigned int number,
 			    const struct card_ticket *ticket);

@@ -7,7 +7,8 @@
  * Sources: 1.6.0 is the firmware of the report that started this project, with board controller
  * 7.4 (measured). Which version brought which area is known from the driver's side only: a driver
  * that looks for an area proves the area, not the firmware that had it first. Every "guess" is a
- * reading of that report; keep_* can be switched with card_config.keep_imwr.
+ * reading of that report; keep_* can be switched with card_config.keep_imwr, vmsi_for_dma and
+ * latch_target switched on with the configuration.
  */
 static const struct card_personality personalities[] = {
 	{
@@ -20,6 +21,8 @@ static const struct card_personality personalities[] = {
 		.datastream = false,
 		.keep_over_flr = false,
 		.keep_over_bus_reset = false,
+		.vmsi_for_dma = false, /* guess */
+		.latch_target = false, /* guess */
 	},
 	{
 		.name = "1.6.0",
@@ -31,6 +34,8 @@ static const struct card_personality personalities[] = {
 		.datastream = true,
 		.keep_over_flr = true,	     /* guess: one of the readings of the report */
 		.keep_over_bus_reset = true, /* guess: the same */
+		.vmsi_for_dma = false,	     /* guess */
+		.latch_target = false,	     /* guess: else another reading of the report */
 	},
 	{
 		.name = "1.8.0",
@@ -42,6 +47,8 @@ static const struct card_personality personalities[] = {
 		.datastream = true,
 		.keep_over_flr = false,
 		.keep_over_bus_reset = false,
+		.vmsi_for_dma = false, /* guess */
+		.latch_target = false, /* guess */
 	},
 };
 

@@ -18,6 +18,8 @@ struct card_personality {
 	bool datastream;		/* an empty datastream area */
 	bool keep_over_flr;		/* IMWr, lists and host-driver target survive FLR */
 	bool keep_over_bus_reset;	/* the same for a bus reset */
+	bool vmsi_for_dma; /* sets virtual MSIs for 4-11 too, though IMWr tells of them */
+	bool latch_target; /* keeps the first host-driver target it uses until power-off */
 };
 
 /* Row by name; NULL name: the newest. NULL when there is none. */

@@ -9,6 +9,7 @@
 #include "cli/assets.h"
 #include "cli/cleanup.h"
 #include "cli/term.h"
+#include "common/userdir.h"
 #include "tasks/models.h"
 
 static int path_of(const char *dir, const char *name, char ret_path[PATH_MAX], struct reason *why)
@@ -16,17 +17,6 @@ static int path_of(const char *dir, const char *name, char ret_path[PATH_MAX], s
 	if (snprintf(ret_path, PATH_MAX, "%s/%s", dir, name) < PATH_MAX)
 		return 0;
 	return reason_add(why, -ENAMETOOLONG, "The path of the assets is too long.");
-}
-
-static int default_dir(char ret_dir[PATH_MAX], struct reason *why)
-{
-	const char *cache = getenv("XDG_CACHE_HOME"), *home = getenv("HOME");
-
-	if (cache && *cache)
-		return path_of(cache, "tethys/assets", ret_dir, why);
-	if (home && *home)
-		return path_of(home, ".cache/tethys/assets", ret_dir, why);
-	return reason_add(why, -ENOENT, "Neither HOME nor XDG_CACHE_HOME is set.");
 }
 
 /* Matches of DIR/NAME, else of DIR/face-api-VERSION/NAME, in glob's order: the newest is last. */
@@ -95,7 +85,8 @@ int assets_open(const char *dir, struct assets *ret_assets, struct reason *why)
 	int rc;
 
 	memset(ret_assets, 0, sizeof(*ret_assets));
-	rc = dir ? path_of(dir, ".", ret_assets->dir, why) : default_dir(ret_assets->dir, why);
+	rc = dir ? path_of(dir, ".", ret_assets->dir, why)
+		 : userdir_path(USERDIR_CACHE, "assets", ret_assets->dir, why);
 	if (!rc)
 		rc = find_detector(ret_assets, why);
 	if (!rc)

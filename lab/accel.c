@@ -4,11 +4,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/un.h>
 #include <unistd.h>
 
+#include "common/unix_socket.h"
+#include "common/userdir.h"
 #include "lab/accel.h"
 #include "lab/dir.h"
 #include "lab/link.h"
@@ -32,11 +32,11 @@ struct trial {
 	struct lab_loop *loop;
 	struct lab_process *process;
 	struct lab_link *link;
-	struct sockaddr_un agent;
-	char dir[64], log[96];
+	char dir[64], agent[96], log[96];
 	enum outcome outcome;
 	char words[96]; /* QEMU's own */
 	bool asked;
+	int err; /* the agent can't be reached at all */
 };
 
 /* --- what QEMU prints --- */
@@ -113,18 +113,16 @@ static void on_hello(void *ctx, uint64_t uptime_us, const char *text)
 		t->asked = lab_link_exec(t->link, &command, &events, t, &id) == 0;
 }
 
-/* Return: 0, also when it is too early; -ENOMEM. */
+/* Return: 0, also when it is too early; negative errno. */
 static int try_connect(struct trial *t)
 {
 	static const struct lab_link_events events = {.hello = on_hello};
-	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	int fd = unix_socket_connect(t->agent, 0, 0);
 
-	if (fd < 0)
-		return -errno;
-	if (connect(fd, (struct sockaddr *)&t->agent, sizeof(t->agent))) {
-		close(fd);
+	if (fd == -ENOENT || fd == -ECONNREFUSED)
 		return 0;
-	}
+	if (fd < 0)
+		return fd;
 	return lab_link_create(t->loop, fd, &events, t, &t->link);
 }
 
@@ -144,10 +142,10 @@ static bool trial_over(void *ctx)
 	} else if (!running) {
 		last_line(log, t->words, sizeof(t->words));
 		t->outcome = OUTCOME_ENDED;
-	} else if (!t->link && try_connect(t)) {
-		return true;
+	} else if (!t->link) {
+		t->err = try_connect(t);
 	}
-	return t->outcome != OUTCOME_UNKNOWN;
+	return t->err || t->outcome != OUTCOME_UNKNOWN;
 }
 
 static int start_qemu(struct trial *t, const struct lab_images *images, struct reason *why)
@@ -191,8 +189,7 @@ static int trial_init(struct trial *t, struct lab_loop *loop, struct reason *why
 		return reason_add(why, -errno, "no folder %s: %s", dir, strerror(errno));
 	strcpy(t->dir, dir);
 	snprintf(t->log, sizeof(t->log), "%s/host.qemu", dir);
-	t->agent.sun_family = AF_UNIX;
-	snprintf(t->agent.sun_path, sizeof(t->agent.sun_path), "%s/host.agent", dir);
+	snprintf(t->agent, sizeof(t->agent), "%s/host.agent", dir);
 	return 0;
 }
 
@@ -222,8 +219,9 @@ static int run_trial(struct lab_loop *loop, const struct lab_images *images, int
 		t.outcome = OUTCOME_SILENT;
 		err = 0;
 	}
-	if (!err && t.outcome == OUTCOME_UNKNOWN)
-		err = reason_add(why, -ENOMEM, "out of memory");
+	if (!err && t.err)
+		err = reason_add(why, t.err, "the machine that tries KVM can't be reached: %s",
+				 strerror(-t.err));
 	if (!err) {
 		*ret_outcome = t.outcome;
 		strcpy(ret_words, t.words);
@@ -364,19 +362,6 @@ int lab_accel_choose_in(const struct lab_accel_world *world, struct lab_loop *lo
 	return 0;
 }
 
-/* NULL when there is no such place. */
-static const char *cache_dir(char path[PATH_MAX])
-{
-	const char *cache = getenv("XDG_CACHE_HOME"), *home = getenv("HOME");
-	int n = -1;
-
-	if (cache && *cache)
-		n = snprintf(path, PATH_MAX, "%s/tethys", cache);
-	else if (home && *home)
-		n = snprintf(path, PATH_MAX, "%s/.cache/tethys", home);
-	return n > 0 && n < PATH_MAX ? path : NULL;
-}
-
 int lab_accel_choose(struct lab_loop *loop, const struct lab_images *images,
 		     enum lab_accel *ret_accel, char ret_line[LINE_BYTES], struct reason *why)
 {
@@ -384,7 +369,7 @@ int lab_accel_choose(struct lab_loop *loop, const struct lab_images *images,
 	struct lab_accel_world world = {
 		.kvm = "/dev/kvm",
 		.boot_id = "/proc/sys/kernel/random/boot_id",
-		.cache = cache_dir(cache),
+		.cache = userdir_path(USERDIR_CACHE, "", cache, NULL) ? NULL : cache,
 		.timeout_ms = TRIAL_MS,
 	};
 

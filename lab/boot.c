@@ -59,6 +59,7 @@ static int host_argv(struct lab_run *run, struct lab_argv *ret_argv, struct reas
 		.iommu = host->iommu,
 		.intremap = host->intremap,
 		.guests = guests_of(run->scenario),
+		.occupied = host->occupied,
 	};
 	int err;
 
@@ -126,7 +127,12 @@ static int load_modules(struct lab_vm *vm, const struct lab_strings *modules, st
 	int err = 0;
 
 	for (i = 0; !err && i < modules->count; i++) {
-		snprintf(script, sizeof(script), "modprobe -v %s", modules->item[i]);
+		int over = snprintf(script, sizeof(script), "modprobe -v %s", modules->item[i]) +
+			   1 - (int)sizeof(script);
+
+		if (over > 0)
+			return reason_add(why, -E2BIG, "module = %.40s...: too long by %d bytes",
+					  modules->item[i], over);
 		err = lab_vm_script(vm, script, SCRIPT_MS, NULL, 0, why);
 	}
 	return err;
@@ -146,14 +152,22 @@ static int reserve_hugepages(struct lab_vm *vm, unsigned int count, struct reaso
 	return lab_vm_script(vm, script, SCRIPT_MS, NULL, 0, why);
 }
 
-/* Drivers come in as the scenario wants them, so that the kernel log shows it. */
-static int load_vfio(struct lab_vm *vm, bool lab_vfio, const char *driver, struct reason *why)
+/*
+ * Drivers come in as the scenario wants them, so that the kernel log shows it. @parameters: checked
+ * by the scenario's parser as names of modules are.
+ */
+static int load_driver(struct lab_vm *vm, bool lab_vfio, const char *driver, const char *parameters,
+		       struct reason *why)
 {
+	char metis[SCRIPT_BYTES];
 	const char *script = "modprobe vfio_iommu_type1 && modprobe vfio-pci";
 
 	if (!strcmp(driver, "none"))
 		return 0;
-	if (lab_vfio)
+	snprintf(metis, sizeof(metis), "lab-metis %s", parameters ? parameters : "");
+	if (!strcmp(driver, LAB_DRIVER_METIS))
+		script = metis;
+	else if (lab_vfio)
 		script = "lab-vfio";
 	return lab_vm_script(vm, script, SCRIPT_MS, NULL, 0, why);
 }
@@ -179,10 +193,13 @@ int lab_bind_card(struct lab_run *run, enum lab_where where, struct reason *why)
 		 "d=/sys/bus/pci/devices/$card\n"
 		 "for i in $(seq 50); do [ ! -e $d ] || break; sleep 0.1; done\n"
 		 "[ -e $d ] || { echo \"there is no PCI device $card\"; exit 1; }\n"
+		 "bound() { [ \"$(basename \"$(readlink $d/driver)\")\" = $driver ]; }\n"
 		 "echo $driver >$d/driver_override\n"
+		 /* One that knows the card's id has it already: twice would be another story. */
+		 "bound && exit\n"
 		 "[ ! -e $d/driver ] || echo $card >$d/driver/unbind\n"
 		 "echo $card >/sys/bus/pci/drivers_probe\n"
-		 "[ \"$(basename \"$(readlink $d/driver)\")\" = $driver ] || {\n"
+		 "bound || {\n"
 		 "dmesg | tail -n 3; echo \"$driver does not take $card\"; exit 1; }",
 		 where == LAB_IN_HOST ? LAB_HOST_CARD : LAB_GUEST_CARD, driver);
 	return lab_vm_script(&run->vm[where], script, SCRIPT_MS, NULL, 0, why);
@@ -206,7 +223,7 @@ int lab_setup_host(struct lab_run *run, struct reason *why)
 	if (!err)
 		err = reserve_hugepages(vm, host->hugepages, why);
 	if (!err)
-		err = load_vfio(vm, host->lab_vfio, host->driver, why);
+		err = load_driver(vm, host->lab_vfio, host->driver, host->driver_parameters, why);
 	return err ? err : lab_bind_card(run, LAB_IN_HOST, why);
 }
 
@@ -259,7 +276,8 @@ static int setup_guest(struct lab_run *run, enum lab_where where, struct reason 
 	err = load_modules(vm, &guest->modules, why);
 	if (err || guest->pass == LAB_PASS_NONE)
 		return err;
-	err = load_vfio(vm, !strcmp(guest->driver, "vfio-noiommu"), guest->driver, why);
+	err = load_driver(vm, !strcmp(guest->driver, "vfio-noiommu"), guest->driver,
+			  guest->driver_parameters, why);
 	return err ? err : lab_bind_card(run, where, why);
 }
 
@@ -298,9 +316,9 @@ int lab_start_guest(struct lab_run *run, enum lab_where where, int64_t patience_
 int lab_pull_card(struct lab_run *run, int64_t timeout_ms, struct reason *why)
 {
 	static const char script[] =
-		"c=/sys/bus/pci/devices/0000:85:00.0/config\n"
+		"c=/sys/bus/pci/devices/" LAB_HOST_PORT "/config\n"
 		"[ \"$(dd if=$c bs=1 skip=84 count=1 2>/dev/null | od -An -tx1)\" = ' 10' ] || {\n"
-		"echo 'no PCI Express capability at 0x54 of 85:00.0'; exit 1; }\n"
+		"echo 'no PCI Express capability at 0x54 of " LAB_HOST_PORT "'; exit 1; }\n"
 		"printf '\\321\\007' | dd of=$c bs=2 seek=54 conv=notrunc 2>/dev/null\n"
 		"printf '\\361\\001' | dd of=$c bs=2 seek=54 conv=notrunc 2>/dev/null";
 

@@ -2,14 +2,13 @@
 #include <errno.h>
 #include <limits.h>
 #include <poll.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/un.h>
 #include <unistd.h>
 
+#include "common/unix_socket.h"
 #include "lab/card.h"
 #include "lab/process.h"
 
@@ -26,24 +25,6 @@ struct lab_card {
 };
 
 /* --- control --- */
-
-static int connect_to(const char *path)
-{
-	struct sockaddr_un addr = {.sun_family = AF_UNIX};
-	int fd, err;
-
-	if (strlen(path) >= sizeof(addr.sun_path))
-		return -ENAMETOOLONG;
-	strcpy(addr.sun_path, path);
-	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	if (fd < 0)
-		return -errno;
-	if (!connect(fd, (struct sockaddr *)&addr, sizeof(addr)))
-		return fd;
-	err = -errno;
-	close(fd);
-	return err;
-}
 
 /* One line; the card answers each command with exactly one. */
 static int read_reply(int fd, int64_t deadline_ms, char *ret_reply, size_t size)
@@ -82,7 +63,7 @@ static int exchange(struct lab_card *card, const char *command, unsigned int tim
 	if (len < 0 || (size_t)len >= sizeof(line))
 		return -E2BIG;
 	if (card->fd < 0)
-		card->fd = connect_to(card->control);
+		card->fd = unix_socket_connect(card->control, 0, 0);
 	if (card->fd < 0)
 		return card->fd;
 	if (send(card->fd, line, (size_t)len, MSG_NOSIGNAL) != len)
@@ -117,6 +98,12 @@ static int add_options(struct lab_argv *argv, const struct lab_scenario_card *co
 		err = lab_argv_add(argv, "--raw-imwr");
 	if (!err && config->keep_imwr >= 0)
 		err = lab_argv_add(argv, "--keep-imwr=%s", config->keep_imwr ? "yes" : "no");
+	if (!err && config->mirror_dma)
+		err = lab_argv_add(argv, "--mirror-dma");
+	if (!err && config->latch_target)
+		err = lab_argv_add(argv, "--latch-target");
+	if (!err && config->count_accesses)
+		err = lab_argv_add(argv, "--count-accesses");
 	if (!err && !config->direct)
 		err = lab_argv_add(argv, "--no-direct");
 	return err;
@@ -155,7 +142,7 @@ static bool listens_or_dead(void *ctx)
 	struct lab_card *card = ctx;
 
 	/* The control socket is the last to listen. */
-	card->fd = connect_to(card->control);
+	card->fd = unix_socket_connect(card->control, 0, 0);
 	return card->fd >= 0 || !lab_process_running(card->process);
 }
 

@@ -3,12 +3,12 @@
 #include <errno.h>
 #include <stdbool.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
+#include "common/userdir.h"
 #include "lab/dir.h"
 
 static int make_path(char *path)
@@ -26,19 +26,14 @@ static int make_path(char *path)
 
 int lab_logs_dir(const char *chosen, char ret_dir[PATH_MAX], struct reason *why)
 {
-	const char *state = getenv("XDG_STATE_HOME"), *home = getenv("HOME");
-	int n, err;
+	int err = 0;
 
-	if (chosen)
-		n = snprintf(ret_dir, PATH_MAX, "%s", chosen);
-	else if (state && *state)
-		n = snprintf(ret_dir, PATH_MAX, "%s/tethys/lab", state);
-	else if (home && *home)
-		n = snprintf(ret_dir, PATH_MAX, "%s/.local/state/tethys/lab", home);
-	else
-		return reason_add(why, -ENOENT, "neither HOME nor XDG_STATE_HOME is set");
-	if (n >= PATH_MAX)
-		return reason_add(why, -ENAMETOOLONG, "the path of the logs is too long");
+	if (!chosen)
+		err = userdir_path(USERDIR_STATE, "lab", ret_dir, why);
+	else if (snprintf(ret_dir, PATH_MAX, "%s", chosen) >= PATH_MAX)
+		err = reason_add(why, -ENAMETOOLONG, "the path of the logs is too long");
+	if (err)
+		return err;
 	err = make_path(ret_dir);
 	return err ? reason_add(why, err, "no folder %s: %s", ret_dir, strerror(-err)) : 0;
 }

@@ -15,6 +15,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "common/userdir.h"
 #include "lab/image.h"
 
 /* A first set-up fetches 400 MB. */
@@ -108,17 +109,8 @@ static int find_in_build(const char *program, struct places *ret_places)
 	return err;
 }
 
-static int cache_dir(char ret_dir[PATH_MAX])
-{
-	const char *cache = getenv("XDG_CACHE_HOME"), *home = getenv("HOME");
-
-	if (cache && *cache)
-		return path_of(ret_dir, "%s/tethys/lab", cache);
-	return home && *home ? path_of(ret_dir, "%s/.cache/tethys/lab", home) : -ENOENT;
-}
-
 /* PREFIX/bin/tethys. The images are the user's. */
-static int find_installed(const char *program, struct places *ret_places)
+static int find_installed(const char *program, struct places *ret_places, struct reason *why)
 {
 	char prefix[PATH_MAX];
 	int err;
@@ -135,7 +127,7 @@ static int find_installed(const char *program, struct places *ret_places)
 		err = path_of(ret_places->tethys, "%s", program);
 	if (!err)
 		err = path_of(ret_places->agent, "%s/libexec/tethys/tethys-lab-agent", prefix);
-	return err ? err : cache_dir(ret_places->out);
+	return err ? err : userdir_path(USERDIR_CACHE, "lab", ret_places->out, why);
 }
 
 static int find_places(struct places *ret_places, struct reason *why)
@@ -148,7 +140,7 @@ static int find_places(struct places *ret_places, struct reason *why)
 
 	err = program_path(program);
 	if (!err && find_in_build(program, ret_places))
-		err = find_installed(program, ret_places);
+		err = find_installed(program, ret_places, why);
 	if (!err && scripts && *scripts)
 		err = path_of(ret_places->scripts, "%s", scripts);
 	if (!err && scenarios && *scenarios)

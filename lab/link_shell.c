@@ -10,11 +10,10 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/signalfd.h>
-#include <sys/socket.h>
-#include <sys/un.h>
 #include <termios.h>
 #include <unistd.h>
 
+#include "common/unix_socket.h"
 #include "lab/link.h"
 
 #define HELLO_MS 10000
@@ -216,21 +215,11 @@ static int catch_signals(struct shell *shell)
 static int shell_connect(struct shell *shell, const char *socket_path, struct reason *why)
 {
 	static const struct lab_link_events events = {.hello = on_hello, .closed = on_closed};
-	struct sockaddr_un addr = {.sun_family = AF_UNIX};
-	int fd, err;
+	int fd = unix_socket_connect(socket_path, 0, 0), err;
 
-	if (strlen(socket_path) >= sizeof(addr.sun_path))
-		return reason_add(why, -ENAMETOOLONG, "%s is too long for a socket", socket_path);
-	strcpy(addr.sun_path, socket_path);
-	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	if (fd < 0)
-		return reason_add(why, -errno, "no socket: %s", strerror(errno));
-	if (connect(fd, (const struct sockaddr *)&addr, sizeof(addr))) {
-		err = -errno;
-		close(fd);
-		return reason_add(why, err, "cannot reach the machine: %s: %s", socket_path,
-				  strerror(-err));
-	}
+		return reason_add(why, fd, "cannot reach the machine: %s: %s", socket_path,
+				  strerror(-fd));
 	err = lab_link_create(shell->loop, fd, &events, shell, &shell->link);
 	if (!err)
 		err = lab_loop_run(shell->loop, greeted, shell, HELLO_MS);

@@ -10,6 +10,7 @@ struct lab_log {
 	FILE *file; /* NULL: none */
 	char *text; /* ends in NUL */
 	size_t len, room;
+	bool full; /* more came than was kept */
 };
 
 int lab_log_create(const char *path, struct lab_log **ret_log)
@@ -54,14 +55,18 @@ static void remember(struct lab_log *log, const char *data, size_t len)
 	char *text;
 	size_t room = log->room;
 
-	if (len > LAB_LOG_BYTES_MAX - log->len)
+	if (len > LAB_LOG_BYTES_MAX - log->len) {
 		len = LAB_LOG_BYTES_MAX - log->len;
+		log->full = true;
+	}
 	while (room - log->len <= len)
 		room *= 2;
 	if (room != log->room) {
 		text = realloc(log->text, room);
-		if (!text)
+		if (!text) {
+			log->full = true;
 			return;
+		}
 		log->text = text;
 		log->room = room;
 	}
@@ -97,11 +102,9 @@ unsigned int lab_log_count(const struct lab_log *log, const struct lab_pattern *
 	return lab_pattern_count(pattern, log->text, log->len);
 }
 
-bool lab_log_holds(const struct lab_log *log, const struct lab_pattern *pattern)
+bool lab_log_full(const struct lab_log *log)
 {
-	unsigned int count = lab_log_count(log, pattern);
-
-	return count >= pattern->min && count <= pattern->max;
+	return log->full;
 }
 
 int lab_log_load(const char *path, struct lab_log **ret_log)

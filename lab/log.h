@@ -5,13 +5,14 @@
 #ifndef TETHYS_LAB_LOG_H
 #define TETHYS_LAB_LOG_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "lab/scenario.h"
 
 struct lab_log;
 
-/* In memory; more is in the file only, and a scenario that prints more has gone wrong. */
+/* In memory; more is in the file only. Who looks for lines must ask lab_log_full(), too. */
 #define LAB_LOG_BYTES_MAX (8u << 20)
 
 /**
@@ -31,8 +32,8 @@ void lab_log_add_kmsg(struct lab_log *log, unsigned long long time_us, const cha
 /* All so far: @ret_len bytes, valid until the next call for this log. Never NULL. */
 const char *lab_log_text(const struct lab_log *log, size_t *ret_len);
 unsigned int lab_log_count(const struct lab_log *log, const struct lab_pattern *pattern);
-/* Is @pattern's number of lines there? */
-bool lab_log_holds(const struct lab_log *log, const struct lab_pattern *pattern);
+/* Has some of it not been kept, so that patterns have not seen it? */
+bool lab_log_full(const struct lab_log *log);
 
 /* The text of a file as such a log; -ENOENT and others as open(2). */
 int lab_log_load(const char *path, struct lab_log **ret_log);

@@ -229,22 +229,22 @@ static void add_host_card(struct builder *b, const struct lab_host_machine *m)
 static void add_host_guest_ports(struct builder *b, const struct lab_host_machine *m,
 				 unsigned int guest)
 {
-	static const char *const kinds[] = {"agent", "shell"};
+	char name[32], port[32];
 	struct quoted path;
-	char name[32];
-	size_t i;
 
-	for (i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
-		snprintf(name, sizeof(name), "guest%u.%s", guest, kinds[i]);
-		add_socket(b, m->socket_dir, name);
-		add(b, "-device");
-		add(b, "virtserialport,chardev=%s,name=tethys.%s", name, name);
-	}
+	snprintf(name, sizeof(name), "guest%u.agent", guest);
+	snprintf(port, sizeof(port), LAB_PORT_GUEST_AGENT, guest);
+	add_socket(b, m->socket_dir, name);
+	add_port(b, name, port);
+	snprintf(name, sizeof(name), "guest%u.shell", guest);
+	snprintf(port, sizeof(port), LAB_PORT_GUEST_SHELL, guest);
+	add_socket(b, m->socket_dir, name);
+	add_port(b, name, port);
 	snprintf(name, sizeof(name), "guest%u.console", guest);
+	snprintf(port, sizeof(port), LAB_PORT_GUEST_CONSOLE, guest);
 	add(b, "-chardev");
 	add(b, "file,id=%s,path=%s", name, quote(b, m->log_dir, name, &path));
-	add(b, "-device");
-	add(b, "virtserialport,chardev=%s,name=tethys.%s", name, name);
+	add_port(b, name, port);
 }
 
 static void add_host_ports(struct builder *b, const struct lab_host_machine *m)
@@ -269,6 +269,21 @@ static void add_host_ports(struct builder *b, const struct lab_host_machine *m)
 		add_host_guest_ports(b, m, guest);
 }
 
+static void add_host_occupied(struct builder *b, const struct lab_host_machine *m)
+{
+	if (!m->occupied)
+		return;
+	add(b, "-device");
+	add(b,
+	    "virtio-serial-pci,id=occupied,bus=pcie.0,addr=5,disable-legacy=on,max_ports=%u,vectors=%u",
+	    (m->occupied - 2) / 2, m->occupied);
+}
+
+static bool is_occupied_sound(unsigned int count)
+{
+	return !count || (count >= LAB_OCCUPIED_MIN && count <= LAB_OCCUPIED_MAX && count % 2 == 0);
+}
+
 static const char *const quiet_machine[] = {
 	PROGRAM, "-no-user-config", "-nodefaults", "-nic", "none", "-display",
 	"none",	 "-no-reboot",	    NULL,
@@ -281,6 +296,8 @@ int lab_host_argv(const struct lab_host_machine *m, struct lab_argv *ret_argv, s
 	if (m->guests > LAB_GUESTS_MAX)
 		return reason_add(why, -EINVAL, "%u guests are more than %u", m->guests,
 				  LAB_GUESTS_MAX);
+	if (!is_occupied_sound(m->occupied))
+		return reason_add(why, -EINVAL, "%u occupied interrupts can't be had", m->occupied);
 	add_all(&b, quiet_machine);
 	add_host_accel(&b, m);
 	add_host_card(&b, m);
@@ -288,6 +305,7 @@ int lab_host_argv(const struct lab_host_machine *m, struct lab_argv *ret_argv, s
 	add_disk(&b, "base", m->base, 2);
 	add_disk(&b, "payload", m->payload, 3);
 	add_host_ports(&b, m);
+	add_host_occupied(&b, m);
 	return finish(&b);
 }
 

@@ -11,8 +11,9 @@
 #include "common/reason.h"
 
 #define LAB_GUESTS_MAX 2u
-/* Where the card is, in the host VM, and in a guest. */
+/* Where the card is, in the host VM, with the port above it, and in a guest. */
 #define LAB_HOST_CARD "0000:86:00.0"
+#define LAB_HOST_PORT "0000:85:00.0"
 #define LAB_GUEST_CARD "0000:01:00.0"
 
 enum lab_accel {
@@ -40,7 +41,16 @@ struct lab_host_machine {
 	bool iommu;	     /* an emulated VT-d */
 	bool intremap;	     /* with interrupt remapping */
 	unsigned int guests; /* that it must have ports for */
+	/* Interrupts that an idle device has, 0 or LAB_OCCUPIED_MIN to MAX and even. */
+	unsigned int occupied;
 };
+
+/*
+ * A virtio console without ports: Linux asks for one interrupt for the device, one for its control
+ * queue and two for each port that there could be.
+ */
+#define LAB_OCCUPIED_MIN 4u
+#define LAB_OCCUPIED_MAX 128u
 
 /**
  * lab_host_argv() - the command line of the host VM's QEMU
@@ -51,7 +61,7 @@ struct lab_host_machine {
  * QMP. Paths may be relative to where QEMU is started.
  *
  * Return: 0; -ENOMEM; -ENAMETOOLONG a socket's path has over 107 bytes; -EINVAL over
- * LAB_GUESTS_MAX guests.
+ * LAB_GUESTS_MAX guests, or no such number of occupied interrupts.
  */
 int lab_host_argv(const struct lab_host_machine *machine, struct lab_argv *ret_argv,
 		  struct reason *why);

@@ -234,17 +234,7 @@ void lab_process_destroy(struct lab_process *process)
 	free(process);
 }
 
-pid_t lab_process_pid(const struct lab_process *process)
-{
-	return process->pid;
-}
-
 bool lab_process_running(const struct lab_process *process)
 {
 	return process->running;
-}
-
-int lab_process_status(const struct lab_process *process)
-{
-	return process->status;
 }

@@ -6,7 +6,6 @@
 #define TETHYS_LAB_PROCESS_H
 
 #include <stdbool.h>
-#include <sys/types.h>
 
 #include "common/reason.h"
 #include "lab/loop.h"
@@ -24,12 +23,13 @@ struct lab_process;
  */
 int lab_process_start(struct lab_loop *loop, const char *const *argv, const char *log_path,
 		      struct lab_process **ret_process, struct reason *why);
-/* SIGTERM to its group, SIGKILL after @grace_ms, wait. Return: as lab_process_status(). */
+/*
+ * SIGTERM to its group, SIGKILL after @grace_ms, wait; nothing of this when it has ended. Return: its
+ * exit code; 128 + signal; -1 not even SIGKILL ended it.
+ */
 int lab_process_stop(struct lab_process *process, int grace_ms);
 void lab_process_destroy(struct lab_process *process); /* NULL is fine; kills what still runs */
 
-pid_t lab_process_pid(const struct lab_process *process);
 bool lab_process_running(const struct lab_process *process); /* as of the last lab_loop_run() */
-int lab_process_status(const struct lab_process *process);   /* exit code; 128 + signal; -1 runs */
 
 #endif

@@ -6,9 +6,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/un.h>
 #include <unistd.h>
 
+#include "common/unix_socket.h"
 #include "lab/loop.h"
 #include "lab/machine.h"
 #include "lab/qmp.h"
@@ -298,20 +298,10 @@ int lab_qmp_execute(struct lab_qmp *qmp, const char *command, struct json_object
 
 static int open_socket(const char *path, int *ret_fd, struct reason *why)
 {
-	struct sockaddr_un addr = {.sun_family = AF_UNIX};
-	int fd, err;
+	int fd = unix_socket_connect(path, SOCK_NONBLOCK, 0);
 
-	if (strlen(path) >= sizeof(addr.sun_path))
-		return reason_add(why, -ENAMETOOLONG, "%s: too long for a socket's path", path);
-	memcpy(addr.sun_path, path, strlen(path));
-	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (fd < 0)
-		return reason_add(why, -errno, "no socket to be had: %s", strerror(errno));
-	if (connect(fd, (struct sockaddr *)&addr, sizeof(addr))) {
-		err = -errno;
-		close(fd);
-		return reason_add(why, err, "no QEMU listens at %s: %s", path, strerror(-err));
-	}
+		return reason_add(why, fd, "no QEMU listens at %s: %s", path, strerror(-fd));
 	*ret_fd = fd;
 	return 0;
 }

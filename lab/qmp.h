@@ -52,8 +52,8 @@ int lab_qmp_wait(struct lab_qmp *qmp, const char *event, const char *device, int
  * Its kernel is asked by the slot's button, and answers after the five seconds it leaves to a
  * human for a second thought. It takes the card for a sound one then: who has a dead card open
  * waits for its resets to end, up to 65 s for each way to reset. Where that matters, first pull
- * the card in the host VM, by one 16-bit write of 0x07d1 to the Slot Control register of the port
- * 0000:85:00.0 (PCIe capability + 0x18), and one of 0x01f1 after it: power off with the interrupt
+ * the card in the host VM, by one 16-bit write of 0x07d1 to the Slot Control register of
+ * LAB_HOST_PORT (PCIe capability + 0x18), and one of 0x01f1 after it: power off with the interrupt
  * masked, then on with the interrupt, which the kernel takes for a card that is gone.
  *
  * Return: 0, also when no card is in; as lab_qmp_execute().

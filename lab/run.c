@@ -7,7 +7,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -89,13 +88,26 @@ static void begin_stage(struct lab_run *run, const char *name, enum lab_stage_ki
 	tell(run, LAB_STAGE_BEGINS);
 }
 
-static int end_stage(struct lab_run *run, int err, const struct reason *why)
+/* What agents had to say, of no command, may be why. */
+static void add_complaints(const struct lab_run *run, struct reason *why)
+{
+	unsigned int i;
+
+	for (i = 0; i < LAB_VMS; i++)
+		if (*run->vm[i].error)
+			reason_add(why, 0, "the %s's agent: %s", lab_vm_name(run->vm[i].where),
+				   run->vm[i].error);
+}
+
+static int end_stage(struct lab_run *run, int err, struct reason *why)
 {
 	run->stage->passed = !err;
+	if (err && !*why->text)
+		reason_add(why, 0, "%s", err == -EINTR ? "interrupted" : strerror(-err));
 	if (err)
-		run->stage->detail = strdup(*why->text	    ? why->text
-					    : err == -EINTR ? "interrupted"
-							    : strerror(-err));
+		add_complaints(run, why);
+	if (err)
+		run->stage->detail = strdup(why->text);
 	tell(run, err ? LAB_STAGE_FAILED : LAB_STAGE_PASSED);
 	run->stage->seconds = (double)(lab_now_ms() - run->stage_from_ms) / 1000;
 	return err;

@@ -52,7 +52,7 @@ struct lab_result {
 	struct lab_isolation isolation;
 	/*
 	 * It failed by a guest's kernel that got an interrupt twice, the second while interrupts
-	 * were off: a fault of QEMU's emulated SVM (seen with 11.1, one guest in 40), of which no
+	 * were off: a fault of QEMU's emulated SVM (11.1, seen once in about 45 guests), of which no
 	 * scenario is guilty. Play it again.
 	 */
 	bool emulator_fault;

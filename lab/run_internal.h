@@ -30,13 +30,11 @@ struct lab_vm {
 	enum lab_where where;
 	struct lab_link *link;
 	bool hello, closed;
-	uint64_t uptime_us; /* at its HELLO */
-	char error[160];    /* what the agent complained of */
+	char error[160]; /* what the agent complained of last; told with what fails */
 	struct lab_log *kmsg;
 	/* Host VM: a process here. Guests: a command in the host VM. */
 	struct lab_process *process;
 	struct lab_job qemu;
-	struct lab_log *qemu_log; /* guests: open while they run and after */
 };
 
 #define LAB_VMS (1 + LAB_GUESTS_MAX)

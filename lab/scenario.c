@@ -43,6 +43,7 @@ static void free_guest(struct lab_scenario_guest *guest)
 	free(guest->cmdline);
 	free(guest->irqchip);
 	free(guest->driver);
+	free(guest->driver_parameters);
 	free_strings(&guest->modules);
 }
 
@@ -62,6 +63,7 @@ void lab_scenario_destroy(struct lab_scenario *scenario)
 		free_guest(&scenario->guest[i]);
 	free(scenario->host.cmdline);
 	free(scenario->host.driver);
+	free(scenario->host.driver_parameters);
 	free_strings(&scenario->host.modules);
 	free(scenario->card.personality);
 	free(scenario->card.engine);

@@ -51,15 +51,23 @@ struct lab_scenario_card {
 	char *engine;	   /* NULL: onnx */
 	bool raw_imwr;
 	int keep_imwr;		 /* -1 by personality, 0, 1 */
+	bool mirror_dma;	 /* virtual MSIs for DMA channels too */
+	bool latch_target;	 /* the firmware keeps the first host-driver target it uses */
+	bool count_accesses;	 /* each one reaches the card: no BAR is mapped */
 	bool direct;		 /* DMA through mapped memory; default yes */
 	struct lab_strings seed; /* control commands before anybody connects: card/control.h */
 };
 
+/* The driver of the project: its module's and its PCI driver's name. */
+#define LAB_DRIVER_METIS "tethys_metis"
+
 struct lab_scenario_host {
 	char *cmdline;		    /* default: "intel_iommu=on iommu=pt" */
 	struct lab_strings modules; /* "NAME", or "NAME PARAMETER=VALUE..." */
-	char *driver;		    /* of the card: "vfio-pci" (default), or "none" */
+	char *driver;		    /* of the card: "vfio-pci" (default), "tethys_metis", "none" */
+	char *driver_parameters;    /* "PARAMETER=VALUE..." for tethys_metis; NULL: none */
 	unsigned int memory_mib, cpus;
+	unsigned int occupied;	/* interrupts of a device that does nothing; 0: there is none */
 	unsigned int hugepages; /* of 2 MiB, reserved after boot */
 	bool iommu, intremap;	/* both default yes; never intremap without iommu */
 	/* VFIO with no-IOMMU mode and iommufd, built from Debian's source; default: Debian's own. */
@@ -71,8 +79,12 @@ struct lab_scenario_guest {
 	enum lab_pass pass; /* default group */
 	char *cmdline;	    /* default: "", with viommu "intel_iommu=on iommu=pt" */
 	char *irqchip;	    /* NULL: what fits */
-	/* "vfio-noiommu"; "vfio-pci", the default with viommu; "none", the default without card */
+	/*
+	 * "vfio-noiommu"; "vfio-pci", the default with viommu; "tethys_metis"; "none", the default
+	 * without card
+	 */
 	char *driver;
+	char *driver_parameters; /* as of the host */
 	struct lab_strings modules;
 	unsigned int memory_mib, cpus;
 	bool hugepages, viommu;

@@ -19,6 +19,7 @@
 #define CPUS_MAX 16u
 /* As the card takes them: card/control.h. */
 #define COMMAND_BYTES_MAX 255u
+#define PARAMETERS_BYTES_MAX 1024u
 #define HOUR_MS (60u * 60u * 1000u)
 
 int lab_grow(void *array, size_t count, size_t size)
@@ -112,20 +113,41 @@ static bool is_parameter(const char *text, size_t len)
 	return equals && is_word(text, (size_t)(equals - text));
 }
 
+/* Words between blanks, none at the ends. */
+static bool are_parameters(const char *text)
+{
+	size_t len = strcspn(text, " \t");
+	bool good = is_parameter(text, len);
+
+	while (good && text[len]) {
+		text += len;
+		text += strspn(text, " \t");
+		len = strcspn(text, " \t");
+		good = is_parameter(text, len);
+	}
+	return good;
+}
+
+static int set_parameters(struct lab_parse *parse, const struct lab_key *key, void *field,
+			  const char *value)
+{
+	if (strlen(value) > PARAMETERS_BYTES_MAX)
+		return lab_parse_error(parse, "%s has over %u bytes", key->name,
+				       PARAMETERS_BYTES_MAX);
+	if (!are_parameters(value))
+		return lab_parse_error(parse,
+				       "%s = %.60s: must be PARAMETER=VALUE..., without quotes",
+				       key->name, value);
+	return lab_set_text(parse, key, field, value);
+}
+
 static int set_module(struct lab_parse *parse, const struct lab_key *key, void *field,
 		      const char *value)
 {
 	size_t len = strcspn(value, " \t");
-	const char *at = value;
-	bool good = is_word(value, len);
 
-	while (good && at[len]) {
-		at += len;
-		at += strspn(at, " \t");
-		len = strcspn(at, " \t");
-		good = is_parameter(at, len);
-	}
-	if (!good)
+	if (!is_word(value, len) ||
+	    (value[len] && !are_parameters(value + len + strspn(value + len, " \t"))))
 		return lab_parse_error(parse,
 				       "module = %.60s: must be NAME or NAME PARAMETER=VALUE..., "
 				       "without quotes",
@@ -225,6 +247,17 @@ static int set_number(struct lab_parse *parse, const struct lab_key *key, void *
 	return 0;
 }
 
+/* A port is two queues; beside them the control queues have a vector and the device has one. */
+static int set_occupied(struct lab_parse *parse, const struct lab_key *key, void *field,
+			const char *value)
+{
+	int err = set_number(parse, key, field, value);
+
+	if (!err && *(unsigned int *)field % 2)
+		err = lab_parse_error(parse, "%s = %.60s: must be even", key->name, value);
+	return err;
+}
+
 static int set_mib(struct lab_parse *parse, const struct lab_key *key, void *field,
 		   const char *value)
 {
@@ -307,6 +340,9 @@ static const struct lab_key card_table[] = {
 	{.name = "engine", .set = set_word, .offset = CARD(engine)},
 	{.name = "raw imwr", .set = lab_set_flag, .offset = CARD(raw_imwr)},
 	{.name = "keep imwr", .set = set_tristate, .offset = CARD(keep_imwr)},
+	{.name = "mirror dma", .set = lab_set_flag, .offset = CARD(mirror_dma)},
+	{.name = "latch target", .set = lab_set_flag, .offset = CARD(latch_target)},
+	{.name = "count accesses", .set = lab_set_flag, .offset = CARD(count_accesses)},
 	{.name = "direct", .set = lab_set_flag, .offset = CARD(direct)},
 	{.name = "seed", .set = set_seed, .offset = CARD(seed), .repeats = true},
 };
@@ -330,7 +366,13 @@ static const struct lab_key host_table[] = {
 	{.name = "driver",
 	 .set = set_choice,
 	 .offset = HOST(driver),
-	 .choices = CHOICES("vfio-pci", "none")},
+	 .choices = CHOICES("vfio-pci", LAB_DRIVER_METIS, "none")},
+	{.name = "driver parameters", .set = set_parameters, .offset = HOST(driver_parameters)},
+	{.name = "occupied interrupts",
+	 .set = set_occupied,
+	 .offset = HOST(occupied),
+	 .min = LAB_OCCUPIED_MIN,
+	 .max = LAB_OCCUPIED_MAX},
 	{.name = "cpus", .set = set_number, .offset = HOST(cpus), .min = 1, .max = CPUS_MAX},
 	{.name = "iommu", .set = lab_set_flag, .offset = HOST(iommu)},
 	{.name = "vfio",
@@ -353,7 +395,8 @@ static const struct lab_key guest_table[] = {
 	{.name = "driver",
 	 .set = set_choice,
 	 .offset = GUEST(driver),
-	 .choices = CHOICES("vfio-noiommu", "vfio-pci", "none")},
+	 .choices = CHOICES("vfio-noiommu", "vfio-pci", LAB_DRIVER_METIS, "none")},
+	{.name = "driver parameters", .set = set_parameters, .offset = GUEST(driver_parameters)},
 	{.name = "module", .set = set_module, .offset = GUEST(modules), .repeats = true},
 	{.name = "memory",
 	 .set = set_mib,
@@ -474,6 +517,13 @@ static int default_text(char **text, const char *value)
 	return *text ? 0 : -ENOMEM;
 }
 
+static int check_parameters(struct lab_parse *parse, const char *driver, const char *parameters)
+{
+	if (!parameters || !strcmp(driver, LAB_DRIVER_METIS))
+		return 0;
+	return lab_parse_error(parse, "driver parameters are for driver = " LAB_DRIVER_METIS);
+}
+
 static int finish_host(struct lab_parse *parse)
 {
 	struct lab_scenario_host *host = &parse->scenario->host;
@@ -487,10 +537,10 @@ static int finish_host(struct lab_parse *parse)
 			"= %uM",
 			HOST_OWN_MIB, host->hugepages, host->memory_mib);
 	host->hugepages /= HUGEPAGE_MIB;
-	return default_text(&host->driver, "vfio-pci") ||
-			       default_text(&host->cmdline, "intel_iommu=on iommu=pt")
-		       ? -ENOMEM
-		       : 0;
+	if (default_text(&host->driver, "vfio-pci") ||
+	    default_text(&host->cmdline, "intel_iommu=on iommu=pt"))
+		return -ENOMEM;
+	return check_parameters(parse, host->driver, host->driver_parameters);
 }
 
 static int check_guest_memory(struct lab_parse *parse, const struct lab_scenario_guest *guest)
@@ -540,7 +590,10 @@ static int finish_guest(struct lab_parse *parse, struct lab_scenario_guest *gues
 	if (default_text(&guest->driver, driver) ||
 	    default_text(&guest->cmdline, guest->viommu ? "intel_iommu=on iommu=pt" : ""))
 		return -ENOMEM;
-	return check_guest(parse, guest);
+	return check_parameters(parse, guest->driver, guest->driver_parameters) ||
+			       check_guest(parse, guest)
+		       ? -EINVAL
+		       : 0;
 }
 
 int lab_machines_finish(struct lab_parse *parse)

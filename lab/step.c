@@ -39,19 +39,31 @@ static int check_patterns(struct lab_run *run, const char *what,
 	return err;
 }
 
+/* Patterns say nothing about what was not kept. */
+static int check_whole(struct lab_run *run, const char *what, const struct lab_log *log)
+{
+	char text[64];
+
+	if (!lab_log_full(log))
+		return 0;
+	snprintf(text, sizeof(text), "%s is within %u MiB", what, LAB_LOG_BYTES_MAX >> 20);
+	return lab_note_check(run, text, false, "more");
+}
+
 static int check_exit(struct lab_run *run, const struct lab_step *step, const struct lab_job *job)
 {
 	char text[32], seen[200];
 
-	if (step->exit < 0 && job->status >= 0)
+	/* Any end will do, but not that of a command which took too long. */
+	if (step->exit < 0 && job->status >= 0 && !job->timed_out)
 		return 0;
 	if (step->exit < 0)
 		snprintf(text, sizeof(text), "exit = any");
 	else
 		snprintf(text, sizeof(text), "exit = %d", step->exit);
 	if (job->timed_out)
-		snprintf(seen, sizeof(seen), "ended after %u s without an end",
-			 step->within_ms / 1000);
+		snprintf(seen, sizeof(seen), "ended after %g s without an end",
+			 (double)step->within_ms / 1000);
 	else if (job->status < 0)
 		snprintf(seen, sizeof(seen), "%s", job->error);
 	else
@@ -92,6 +104,8 @@ static int judge(struct lab_run *run, const struct lab_step *step, const struct 
 	keep_output(run, job);
 	text = lab_log_text(job->output, &len);
 	err = check_exit(run, step, job);
+	if (step->prints.count && check_whole(run, "prints", job->output))
+		err = -EBADMSG;
 	if (check_patterns(run, "prints", &step->prints, text, len))
 		err = -EBADMSG;
 	if (check_time(run, step, job))
@@ -308,6 +322,15 @@ static void log_release(enum lab_log_kind kind, struct lab_log *log)
 		lab_log_destroy(log);
 }
 
+static int check_log_whole(struct lab_run *run, enum lab_log_kind kind)
+{
+	struct lab_log *log = log_of(run, kind);
+	int err = log ? check_whole(run, lab_log_name(kind), log) : 0;
+
+	log_release(kind, log);
+	return err;
+}
+
 static unsigned int count_lines(struct lab_run *run, enum lab_log_kind kind,
 				const struct lab_pattern *pattern)
 {
@@ -337,6 +360,8 @@ static int do_wait_log(struct lab_run *run, size_t index, struct reason *why)
 	struct awaited a = {.run = run, .log = step->log, .pattern = &step->pattern};
 	int err = lab_loop_wait(run, line_is_there, &a, step->within_ms);
 
+	if (err == -ETIMEDOUT)
+		check_log_whole(run, step->log);
 	return err ? reason_add(why, err, "the %s shows no %s", lab_log_name(step->log),
 				step->pattern.text)
 		   : 0;
@@ -402,6 +427,24 @@ static int check_background(struct lab_run *run)
 	return err;
 }
 
+/* Each log that is looked at, once. */
+static int check_logs_whole(struct lab_run *run)
+{
+	const struct lab_scenario *scenario = run->scenario;
+	unsigned int seen = 0;
+	size_t i;
+	int err = 0;
+
+	for (i = 0; i < scenario->expects; i++) {
+		enum lab_log_kind log = scenario->expect[i].log;
+
+		if (!(seen & 1u << log) && check_log_whole(run, log))
+			err = -EBADMSG;
+		seen |= 1u << log;
+	}
+	return err;
+}
+
 int lab_check_end(struct lab_run *run, struct reason *why)
 {
 	const struct lab_scenario *scenario = run->scenario;
@@ -416,6 +459,8 @@ int lab_check_end(struct lab_run *run, struct reason *why)
 	if (err == -EINTR)
 		return err;
 	err = check_background(run);
+	if (check_logs_whole(run))
+		err = -EBADMSG;
 	for (i = 0; i < scenario->expects; i++) {
 		const struct lab_expect *expect = &scenario->expect[i];
 

@@ -6,10 +6,8 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <sys/un.h>
-#include <unistd.h>
 
+#include "common/unix_socket.h"
 #include "lab/run_internal.h"
 
 #define CONNECT_MS 10000
@@ -69,9 +67,9 @@ static void on_hello(void *ctx, uint64_t uptime_us, const char *text)
 {
 	struct lab_vm *vm = ctx;
 
+	(void)uptime_us;
 	(void)text;
 	vm->hello = true;
-	vm->uptime_us = uptime_us;
 }
 
 static void on_kmsg(void *ctx, uint64_t time_us, unsigned int level, const char *line)
@@ -98,9 +96,9 @@ static void on_closed(void *ctx, int err)
 }
 
 struct connecting {
-	struct sockaddr_un addr;
+	char path[PATH_MAX];
 	struct lab_vm *vm;
-	int fd;
+	int fd; /* or why there is none */
 };
 
 /* QEMU makes its sockets when it starts, so they may not be there yet. */
@@ -108,9 +106,8 @@ static bool connected_or_dead(void *ctx)
 {
 	struct connecting *c = ctx;
 
-	if (!connect(c->fd, (struct sockaddr *)&c->addr, sizeof(c->addr)))
-		return true;
-	return !lab_vm_alive(&c->vm->run->vm[LAB_IN_HOST]);
+	c->fd = unix_socket_connect(c->path, 0, 0);
+	return c->fd >= 0 || !lab_vm_alive(&c->vm->run->vm[LAB_IN_HOST]);
 }
 
 int lab_vm_connect(struct lab_vm *vm, struct reason *why)
@@ -121,7 +118,7 @@ int lab_vm_connect(struct lab_vm *vm, struct reason *why)
 		.error = on_error,
 		.closed = on_closed,
 	};
-	struct connecting c = {.addr.sun_family = AF_UNIX, .vm = vm};
+	struct connecting c = {.vm = vm, .fd = -ENOENT};
 	char stem[16];
 	int err;
 
@@ -129,19 +126,14 @@ int lab_vm_connect(struct lab_vm *vm, struct reason *why)
 	vm->hello = vm->closed = false;
 	vm->error[0] = '\0';
 	file_stem(vm->where, stem);
-	snprintf(c.addr.sun_path, sizeof(c.addr.sun_path), "%s/%s.agent", vm->run->socket_dir,
-		 stem);
-	c.fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	if (c.fd < 0)
-		return reason_add(why, -errno, "no socket to be had: %s", strerror(errno));
-	err = lab_loop_wait(vm->run, connected_or_dead, &c, CONNECT_MS);
-	if (!err && !lab_vm_alive(&vm->run->vm[LAB_IN_HOST]))
+	err = lab_path(c.path, vm->run->socket_dir, "%s.agent", stem);
+	if (!err)
+		err = lab_loop_wait(vm->run, connected_or_dead, &c, CONNECT_MS);
+	if (!err && c.fd < 0)
 		err = -ECHILD;
-	if (err) {
-		close(c.fd);
-		return reason_add(why, err, "QEMU of the %s offers no agent socket",
-				  lab_vm_name(vm->where));
-	}
+	if (err)
+		return reason_add(why, err, "QEMU of the %s offers no agent socket: %s",
+				  lab_vm_name(vm->where), strerror(-c.fd));
 	err = lab_link_create(vm->run->loop, c.fd, &events, vm, &vm->link);
 	return err ? reason_add(why, err, "out of memory") : 0;
 }
@@ -235,7 +227,7 @@ void lab_job_deinit(struct lab_job *job)
 	memset(job, 0, sizeof(*job));
 }
 
-/* The last lines of a text, for a message; of a console without what moves its cursor. */
+/* The last lines of a text, for a message. */
 static void last_lines(const char *text, size_t len, char *ret_lines, size_t size)
 {
 	const char *from = text + len;
@@ -267,6 +259,7 @@ static int judge_script(const struct lab_job *job, struct reason *why)
 	return reason_add(why, -EREMOTEIO, "%s", *lines ? lines : "(it printed nothing)");
 }
 
+/* Of a console without what moves its cursor. */
 void lab_add_tail(const char *dir, const char *file, struct reason *why)
 {
 	char path[PATH_MAX], lines[400], *c;

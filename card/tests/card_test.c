@@ -135,6 +135,32 @@ static void test_card_l2_store_reaches_the_firmware(void)
 	host_down(&host);
 }
 
+static void test_card_counts_each_access_of_the_host_once(void)
+{
+	struct card_stats was, is;
+	uint8_t buf[4096] = {0};
+
+	ASSERT(host_up(&host, NULL));
+	was = host_stats(&host);
+	host_reg(&host, METIS_EDMA_CTRL);
+	EXPECT_EQ(card_region_read(host.card, 0, 0, buf, 8), 0); /* reads nothing, but was made */
+	host_reg_set(&host, METIS_EDMA_WR_INT_CLEAR, 0);
+	EXPECT_EQ(card_region_read(host.card, L2_REGION, 0, buf, 4096), 0);
+	EXPECT_EQ(card_region_read(host.card, L2_REGION, 1, buf, 1), 0);
+	EXPECT_EQ(card_region_read(host.card, L2_REGION, 4, buf, 4), 0);
+	EXPECT_EQ(card_region_write(host.card, L2_REGION, METIS_FW_L2_FREE_OFFSET, buf, 8), 0);
+	/* Neither outside, nor elsewhere, nor what is no host's. */
+	EXPECT_EQ(card_region_read(host.card, 0, METIS_BAR_EDMA_BYTES, buf, 4), -EINVAL);
+	EXPECT_EQ(card_region_write(host.card, 1, 0, buf, 4), -EINVAL);
+	host_cfg(&host, 0, 4);
+	is = host_stats(&host);
+	EXPECT_EQ(is.bar0_reads - was.bar0_reads, 2);
+	EXPECT_EQ(is.bar0_writes - was.bar0_writes, 1);
+	EXPECT_EQ(is.l2_reads - was.l2_reads, 3);
+	EXPECT_EQ(is.l2_writes - was.l2_writes, 1);
+	host_down(&host);
+}
+
 /* --- creation --- */
 
 static void test_card_unknown_names_are_refused_with_a_reason(void)
@@ -258,9 +284,9 @@ static void test_card_dma_into_the_interrupt_window_is_refused(void)
 
 	ASSERT(host_up(&host, NULL));
 	for (i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-		EXPECT_EQ(card_inject_dma(host.card, true, cases[i].iova, DDR, cases[i].len),
+		EXPECT_EQ(host_inject_dma(&host, true, cases[i].iova, DDR, cases[i].len),
 			  cases[i].ret);
-		EXPECT_EQ(card_inject_dma(host.card, false, cases[i].iova, DDR, cases[i].len),
+		EXPECT_EQ(host_inject_dma(&host, false, cases[i].iova, DDR, cases[i].len),
 			  cases[i].ret);
 	}
 	EXPECT_EQ(host.calls, 4);
@@ -270,14 +296,14 @@ static void test_card_dma_into_the_interrupt_window_is_refused(void)
 static void test_card_dma_that_wraps_is_refused(void)
 {
 	ASSERT(host_up(&host, NULL));
-	EXPECT_EQ(card_inject_dma(host.card, true, UINT64_MAX, DDR, 2), -EFAULT);
-	EXPECT_EQ(card_inject_dma(host.card, true, UINT64_MAX - 4094, DDR, 4096), -EFAULT);
+	EXPECT_EQ(host_inject_dma(&host, true, UINT64_MAX, DDR, 2), -EFAULT);
+	EXPECT_EQ(host_inject_dma(&host, true, UINT64_MAX - 4094, DDR, 4096), -EFAULT);
 	EXPECT_EQ(host.calls, 0);
 	/* Up to the last byte is an address like any other. */
-	EXPECT_EQ(card_inject_dma(host.card, true, UINT64_MAX - 4095, DDR, 4096), -EFAULT);
+	EXPECT_EQ(host_inject_dma(&host, true, UINT64_MAX - 4095, DDR, 4096), -EFAULT);
 	EXPECT_EQ(host.calls, 1);
-	EXPECT_EQ(card_inject_dma(host.card, true, HOST_BASE, DDR - 1, 4096), -EINVAL);
-	EXPECT_EQ(card_inject_dma(host.card, true, HOST_BASE, DDR, 0), -EINVAL);
+	EXPECT_EQ(host_inject_dma(&host, true, HOST_BASE, DDR - 1, 4096), -EINVAL);
+	EXPECT_EQ(host_inject_dma(&host, true, HOST_BASE, DDR, 0), -EINVAL);
 	host_down(&host);
 }
 
@@ -285,7 +311,7 @@ static void test_card_dma_needs_bus_master(void)
 {
 	ASSERT(host_up(&host, NULL));
 	host_bus_master(&host, false);
-	EXPECT_EQ(card_inject_dma(host.card, true, HOST_BASE, DDR, 64), -ENODEV);
+	EXPECT_EQ(host_inject_dma(&host, true, HOST_BASE, DDR, 64), -ENODEV);
 	host_start_single(&host, true, 0, METIS_EDMA_RIE, 64, HOST_BASE, DDR);
 	EXPECT_EQ(host_finish(&host, true, 0), METIS_EDMA_CS_HALTED);
 	EXPECT(host_wait(host_is_idle, &host, 0));
@@ -323,14 +349,14 @@ static void test_card_trace_sees_every_access(void)
 
 	memset(&traced, 0, sizeof(traced));
 	ASSERT(host_up(&host, &config));
-	card_inject_dma(host.card, true, HOST_BASE, DDR, 64);
-	card_inject_dma(host.card, false, HOST_BASE + 8, DDR, 64);
-	card_inject_dma(host.card, false, 0x1000, DDR, 64);
-	card_inject_dma(host.card, true, 0xfee00000, DDR, 64);
+	host_inject_dma(&host, true, HOST_BASE, DDR, 64);
+	host_inject_dma(&host, false, HOST_BASE + 8, DDR, 64);
+	host_inject_dma(&host, false, 0x1000, DDR, 64);
+	host_inject_dma(&host, true, 0xfee00000, DDR, 64);
 	card_inject_imwr(host.card, HOST_MSI_ADDR, 1);
 	card_inject_imwr(host.card, HOST_MSI_ADDR, 99);
 	card_reset(host.card, CARD_RESET_BUS);
-	card_inject_dma(host.card, true, HOST_BASE, DDR, 64);
+	host_inject_dma(&host, true, HOST_BASE, DDR, 64);
 	EXPECT_STR(traced.kinds, "WRRWMIXW");
 	EXPECT_EQ(traced.way[2], CARD_WAY_BUS);
 	EXPECT_EQ(traced.way[3], CARD_WAY_NONE);
@@ -366,7 +392,7 @@ static void test_card_without_bus_calls_nobody(void)
 	host_bus_master(&host, true);
 	host_enable_msi(&host, 5, 0);
 	host_setup_edma(&host);
-	EXPECT_EQ(card_inject_dma(host.card, true, HOST_BASE, DDR, 64), -ENODEV);
+	EXPECT_EQ(host_inject_dma(&host, true, HOST_BASE, DDR, 64), -ENODEV);
 	EXPECT_EQ(card_inject_imwr(host.card, HOST_MSI_ADDR, 1), -ENODEV);
 	card_msi(host.card, 1);
 	EXPECT_EQ(host_stats(&host).msi_unsent, 2);
@@ -529,7 +555,7 @@ static void test_card_detach_gives_up_on_a_bus_function_that_hangs(void)
 	EXPECT_EQ(card_detach(host.card), -ETIMEDOUT);
 	EXPECT(host_now_ms() - began < 3000);
 	/* Nothing new gets to the bus, and nobody else gets the card. */
-	EXPECT_EQ(card_inject_dma(host.card, true, HOST_BASE, DDR, 64), -ENODEV);
+	EXPECT_EQ(host_inject_dma(&host, true, HOST_BASE, DDR, 64), -ENODEV);
 	EXPECT_EQ(card_attach(host.card, &bus), -EBUSY);
 	host.hold = false;
 	EXPECT_EQ(card_detach(host.card), 0);
@@ -730,6 +756,7 @@ int main(void)
 	RUN(test_card_bar0_takes_aligned_words_only);
 	RUN(test_card_l2_takes_every_width);
 	RUN(test_card_l2_store_reaches_the_firmware);
+	RUN(test_card_counts_each_access_of_the_host_once);
 	RUN(test_card_unknown_names_are_refused_with_a_reason);
 	RUN(test_card_msi_number_is_reduced_to_the_vectors_given);
 	RUN(test_card_msi_without_bus_master_or_enable_is_counted);

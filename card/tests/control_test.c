@@ -157,11 +157,13 @@ static void test_control_imwr_goes_through_the_door_of_imwrs(void)
 	host_down(&host);
 }
 
-static void test_control_poke_is_a_store_of_the_host(void)
+static void test_control_poke_is_a_store_as_of_a_host(void)
 {
+	struct card_stats was;
 	char line[64];
 
 	ASSERT(host_up(&host, NULL));
+	was = host_stats(&host);
 	snprintf(line, sizeof(line), "poke 0x%x 0x12345678", METIS_EDMA_RD_CH01_IMWR_DATA);
 	EXPECT_EQ(control(line), 0);
 	EXPECT_STR(reply, "{\"ok\":true}");
@@ -172,6 +174,12 @@ static void test_control_poke_is_a_store_of_the_host(void)
 	/* The last register there is; nothing is stored to one that does not exist. */
 	snprintf(line, sizeof(line), "poke 0x%x 1", METIS_BAR_EDMA_BYTES - 4);
 	EXPECT_EQ(control(line), 0);
+	/* But no access that a host has made: one of these was. */
+	EXPECT_EQ(host_stats(&host).bar0_writes, was.bar0_writes);
+	EXPECT_EQ(host_stats(&host).bar0_reads, was.bar0_reads + 1);
+	EXPECT_EQ(control("vanish"), 0);
+	EXPECT_EQ(control("peek 8"), 0);
+	EXPECT_STR(reply, "{\"ok\":true,\"value\":\"0xffffffff\"}");
 	host_down(&host);
 }
 
@@ -521,8 +529,10 @@ static void test_control_stats_tell_every_counter(void)
 		"imwr_refused\":0,",	  "imwr_raw\":0,",	     "doorbells_ignored\":0,",
 		"commands\":0,",	  "commands_failed\":0,",    "resets\":0,",
 		"interrupts_lost\":0,",	  "transfers_stalled\":0,",  "transfers_aborted\":0,",
-		"vanished\":0,",
+		"vanished\":0,",	  "bar0_reads\":",	     "bar0_writes\":",
+		"l2_reads\":0,",	  "l2_writes\":1,",
 	};
+	const uint32_t zero = 0;
 	size_t i;
 
 	ASSERT(host_up(&host, NULL));
@@ -530,6 +540,7 @@ static void test_control_stats_tell_every_counter(void)
 	transfer(true);
 	EXPECT(host_wait(msi_total_is, &host, 2));
 	EXPECT(host_wait(host_is_idle, &host, 0));
+	EXPECT_EQ(card_region_write(host.card, METIS_BAR_L2, METIS_L2_BYTES - 4, &zero, 4), 0);
 	EXPECT_EQ(control("stats"), 0);
 	for (i = 0; i < sizeof(names) / sizeof(names[0]); i++)
 		EXPECT_HAS(reply, names[i]);
@@ -603,7 +614,7 @@ int main(void)
 	RUN(test_control_line_of_any_length_is_bounded);
 	RUN(test_control_dma_reaches_the_host_and_reports_its_answer);
 	RUN(test_control_imwr_goes_through_the_door_of_imwrs);
-	RUN(test_control_poke_is_a_store_of_the_host);
+	RUN(test_control_poke_is_a_store_as_of_a_host);
 	RUN(test_control_seeds_survive_the_first_reset_where_the_firmware_keeps_them);
 	RUN(test_control_seeds_go_with_the_first_reset_where_it_does_not);
 	RUN(test_control_lost_interrupt_is_counted_and_never_arrives);

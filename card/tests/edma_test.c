@@ -1,33 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "card/internal.h"
-#include "card/tests/fake_host.h"
-
-#define DDR METIS_DDR_BASE
-#define CB METIS_EDMA_CB
-#define RIE METIS_EDMA_RIE
-#define LIE METIS_EDMA_LIE
-
-static struct host host;
-
-static uint8_t *card_mem(uint64_t addr, size_t len)
-{
-	return card_memory_at(host.card, addr, len);
-}
-
-/* The driver's end of a list: one terminator, then a cleared control word. */
-static void terminate(uint64_t at)
-{
-	host_element(&host, at, METIS_EDMA_TCB, 0, 0, 0);
-	host_element(&host, at + 24, 0, 0, 0, 0);
-}
-
-static void fill(uint8_t *at, size_t len, uint32_t seed)
-{
-	size_t i;
-
-	for (i = 0; i < len; i++)
-		at[i] = (seed + i) * 2654435761u >> 11;
-}
+#include "card/tests/edma_host.h"
 
 static uint32_t doorbell_of(bool write)
 {
@@ -511,96 +483,6 @@ static void test_edma_engine_off_stops_its_channels(void)
 	host_down(&host);
 }
 
-/* --- links and cycle bits --- */
-
-static void link_to(uint64_t at, uint32_t control, uint64_t target)
-{
-	host_element(&host, at, METIS_EDMA_LLP | control, 0, target, 0);
-}
-
-static void test_edma_link_leads_on(void)
-{
-	uint64_t list = host_list(true, 0), second = METIS_L2_BASE + 0x100001;
-
-	ASSERT(host_up(&host, NULL));
-	fill(card_mem(DDR, 128), 128, 1);
-	host_element(&host, list, CB, 64, DDR, HOST_BASE);
-	link_to(list + 24, CB, second);
-	host_element(&host, second, CB | RIE, 64, DDR + 64, HOST_BASE + 64);
-	terminate(second + 24);
-	host_start_list(&host, true, 0, list);
-	ASSERT(host_wait(host_msi_is, &host, 1));
-	EXPECT(!memcmp(card_mem(DDR, 128), host.mem, 128));
-	EXPECT_EQ(host_reg(&host, METIS_EDMA_WR_CH(0) + METIS_EDMA_CH_LLP_LO), second + 24);
-	host_down(&host);
-}
-
-/* How mainline's driver runs a ring: the link is the terminator until the next lap is written. */
-static void test_edma_ring_goes_on_with_toggled_cycle(void)
-{
-	uint64_t list = host_list(false, 0);
-	uint32_t lap, control;
-
-	ASSERT(host_up(&host, NULL));
-	for (lap = 0; lap < 4; lap++) {
-		control = lap % 2 ? 0 : CB;
-		host_element(&host, list, control, 16, HOST_BASE + 64 * lap, DDR + 64 * lap);
-		host_element(&host, list + 24, control | RIE, 16, HOST_BASE + 64 * lap + 16,
-			     DDR + 64 * lap + 16);
-		link_to(list + 48, METIS_EDMA_TCB | (control ^ CB), list);
-		if (!lap)
-			host_start_list(&host, false, 0, list);
-		else
-			host_ring(&host, false, 0);
-		ASSERT(host_wait(host_msi_is, &host, lap + 1));
-		EXPECT(!memcmp(card_mem(DDR + 64 * lap, 32), host.mem + 64 * lap, 32));
-		EXPECT_EQ(host_reg(&host, METIS_EDMA_RD_CH(0) + METIS_EDMA_CH_LLP_LO), list + 48);
-		EXPECT_EQ(!!(host_reg(&host, METIS_EDMA_RD_CH(0)) & METIS_EDMA_CCS), !(lap % 2));
-	}
-	EXPECT_EQ(host.calls, 8);
-	host_down(&host);
-}
-
-static void test_edma_loop_of_links_is_an_error(void)
-{
-	uint64_t list = host_list(false, 0);
-
-	ASSERT(host_up(&host, NULL));
-	host_reg_set(&host, METIS_EDMA_RD_LL_ERR_EN, 1);
-	link_to(list, CB, list + 24);
-	link_to(list + 24, CB, list);
-	host_start_list(&host, false, 0, list);
-	ASSERT(host_wait(host_msi_is, &host, 1));
-	EXPECT_EQ(host_cs(&host, false, 0), METIS_EDMA_CS_HALTED);
-	EXPECT_EQ(host_reg(&host, METIS_EDMA_RD_ERR_STATUS_LO), 0x10000);
-	/* Elements of nothing lead nowhere either. */
-	host_element(&host, list, CB, 0, 0, 0);
-	host_start_list(&host, false, 0, list);
-	ASSERT(host_wait(host_msi_is, &host, 2));
-	EXPECT_EQ(host_cs(&host, false, 0), METIS_EDMA_CS_HALTED);
-	host_down(&host);
-}
-
-static void test_edma_endless_list_can_be_stopped_and_reset(void)
-{
-	uint64_t list = host_list(true, 0), began;
-
-	ASSERT(host_up(&host, NULL));
-	host_element(&host, list, CB, 1, DDR, HOST_BASE);
-	link_to(list + 24, CB, list);
-	host_start_list(&host, true, 0, list);
-	ASSERT(host_wait(host_calls_are, &host, 100000));
-	EXPECT_EQ(host_cs(&host, true, 0), METIS_EDMA_CS_RUNNING);
-	host_ring(&host, true, METIS_EDMA_DOORBELL_STOP);
-	EXPECT_EQ(host_finish(&host, true, 0), METIS_EDMA_CS_STOPPED);
-	host_start_list(&host, true, 0, list);
-	began = host_now_ms();
-	card_reset(host.card, CARD_RESET_FLR);
-	EXPECT(host_now_ms() - began < 50);
-	EXPECT(host_wait(host_is_idle, &host, 0));
-	host_down(&host);
-}
-
 /* --- errors --- */
 
 static void test_edma_bad_card_address_aborts(void)
@@ -903,10 +785,6 @@ int main(void)
 	RUN(test_edma_stop_ends_at_the_next_chunk);
 	RUN(test_edma_stop_of_an_idle_channel_does_nothing);
 	RUN(test_edma_engine_off_stops_its_channels);
-	RUN(test_edma_link_leads_on);
-	RUN(test_edma_ring_goes_on_with_toggled_cycle);
-	RUN(test_edma_loop_of_links_is_an_error);
-	RUN(test_edma_endless_list_can_be_stopped_and_reset);
 	RUN(test_edma_bad_card_address_aborts);
 	RUN(test_edma_clearing_an_abort_clears_its_error);
 	RUN(test_edma_bus_refusal_aborts_as_the_ip_does);

@@ -18,6 +18,7 @@
 #include <tethys/hw/irq.h>
 #include <tethys/hw/pci.h>
 
+#include "card/bus.h"
 #include "card/card.h"
 #include "tests/tap.h"
 
@@ -44,7 +45,9 @@ struct host {
 	uint32_t raw_data;
 	/* Called by msi() before it is counted; may be NULL. */
 	void (*on_msi)(struct host *host, unsigned int vector);
-	uint64_t seen; /* for on_msi */
+	/* Called by the DMA functions before they do anything; may be NULL. */
+	void (*on_dma)(struct host *host, uint64_t iova);
+	uint64_t seen; /* for these two */
 };
 
 static inline uint64_t host_now_ms(void)
@@ -69,6 +72,8 @@ static inline int host_move(struct host *host, bool to_host, uint64_t iova, void
 
 	atomic_fetch_add(&host->inside, 1);
 	atomic_fetch_add(&host->calls, 1);
+	if (host->on_dma)
+		host->on_dma(host, iova);
 	while (atomic_load(&host->hold))
 		host_sleep_us(200);
 	if (atomic_load(&host->delay_us))
@@ -116,6 +121,15 @@ static inline int host_raw_write32(void *ctx, uint64_t addr, uint32_t data)
 	host->raw_data = data;
 	atomic_fetch_add(&host->raw_total, 1);
 	return 0;
+}
+
+/* An access out of nowhere, of card memory at @card_addr. Return: what the bus said; -EINVAL. */
+static inline int host_inject_dma(struct host *host, bool write, uint64_t iova, uint64_t card_addr,
+				  size_t len)
+{
+	void *mem = card_memory_at(host->card, card_addr, len);
+
+	return mem ? card_bus_copy(host->card, write, iova, mem, len, NULL, NULL) : -EINVAL;
 }
 
 static inline struct card_bus host_bus(struct host *host)

@@ -413,6 +413,141 @@ static void test_irq_dma_done_is_the_firmwares_with_dma_vm_only(void)
 	host_down(&host);
 }
 
+static bool up_with(struct host *host, bool mirror_dma, bool latch_target)
+{
+	bool good = host_up(host, &(struct card_config){.personality = "1.6.0",
+							.engine = "null",
+							.keep_imwr = -1,
+							.mirror_dma = mirror_dma,
+							.latch_target = latch_target});
+
+	if (good)
+		memset(host->mem, 0, 3 * 4096);
+	return good;
+}
+
+static void test_irq_mirrored_dma_sets_its_flag_before_the_imwr(void)
+{
+	struct host host;
+
+	ASSERT(up_with(&host, true, false));
+	host.on_msi = see_flag;
+	set_host_driver(&host, 1, HOST_BASE, 4096);
+	host_start_single(&host, true, 2, METIS_EDMA_RIE, 8, HOST_BASE + 4096, METIS_DDR_BASE);
+	EXPECT(host_wait(host_msi_is, &host, 1));
+	EXPECT_EQ(host.seen, METIS_VMSI_SET);
+	EXPECT_EQ(host.msi[METIS_IRQ_DMA_WRITE(2)], 1);
+	host_start_single(&host, false, 3, METIS_EDMA_RIE, 8, HOST_BASE + 4096, METIS_DDR_BASE);
+	EXPECT(host_wait(host_msi_is, &host, 2));
+	EXPECT_EQ(vmsi_word(&host, METIS_IRQ_DMA_READ(3)), METIS_VMSI_SET);
+	/* Who asks for nothing is told nothing. */
+	host_start_single(&host, false, 0, METIS_EDMA_LIE, 8, HOST_BASE + 4096, METIS_DDR_BASE);
+	EXPECT_EQ(host_finish(&host, false, 0), METIS_EDMA_CS_STOPPED);
+	EXPECT(host_wait(host_is_idle, &host, 0));
+	EXPECT_EQ(vmsi_word(&host, METIS_IRQ_DMA_READ(0)), 0);
+	EXPECT_EQ(host.msi_total, 2);
+	host_down(&host);
+}
+
+static void test_irq_dma_is_mirrored_by_no_personality_itself(void)
+{
+	struct host host;
+
+	ASSERT(up_with(&host, false, false));
+	set_host_driver(&host, 1, HOST_BASE, 4096);
+	host_start_single(&host, true, 2, METIS_EDMA_RIE, 8, HOST_BASE + 4096, METIS_DDR_BASE);
+	EXPECT(host_wait(host_msi_is, &host, 1));
+	EXPECT(host_wait(host_is_idle, &host, 0));
+	EXPECT_EQ(vmsi_word(&host, METIS_IRQ_DMA_WRITE(2)), 0);
+	EXPECT_EQ(host.calls, 1);
+	host_down(&host);
+}
+
+/* Word 0 of the page at @target, cleared before, after a command of context 0. */
+static bool flag_lands(struct host *host, uint64_t target)
+{
+	uint32_t total = host->msi_total, word;
+
+	memset(host->mem, 0, 3 * 4096);
+	unload(host, 0, 1);
+	EXPECT(host_wait(host_msi_is, host, total + 1));
+	memcpy(&word, host->mem + (target - HOST_BASE), sizeof(word));
+	return word == METIS_VMSI_SET;
+}
+
+static void again(struct host *host, enum card_reset kind)
+{
+	reset_by_kind(host, kind);
+	host_bus_master(host, true);
+	host_enable_msi(host, 5, 0);
+}
+
+static void test_irq_latched_target_stays_until_the_power_goes(void)
+{
+	const uint64_t first = HOST_BASE, second = HOST_BASE + 4096;
+	struct host host;
+
+	ASSERT(up_with(&host, false, true));
+	/* Not valid yet, so not latched. */
+	set_host_driver(&host, 0, second, 4096);
+	EXPECT(!flag_lands(&host, second));
+	set_host_driver(&host, 1, first, 4096);
+	EXPECT(flag_lands(&host, first));
+	set_host_driver(&host, 1, second, 4096);
+	EXPECT(flag_lands(&host, first));
+	set_host_driver(&host, 0, 0, 0);
+	EXPECT(flag_lands(&host, first));
+	again(&host, CARD_RESET_FLR);
+	EXPECT(flag_lands(&host, first));
+	again(&host, CARD_RESET_BUS);
+	set_host_driver(&host, 1, second, 8192);
+	EXPECT(flag_lands(&host, first));
+	again(&host, CARD_RESET_COLD);
+	EXPECT(!flag_lands(&host, first));
+	set_host_driver(&host, 1, second, 4096);
+	EXPECT(flag_lands(&host, second));
+	host_down(&host);
+}
+
+static void test_irq_target_is_latched_by_mirrored_dma_too(void)
+{
+	struct host host;
+
+	ASSERT(up_with(&host, true, true));
+	set_host_driver(&host, 1, HOST_BASE, 4096);
+	host_start_single(&host, true, 0, METIS_EDMA_RIE, 8, HOST_BASE + 16384, METIS_DDR_BASE);
+	EXPECT(host_wait(host_msi_is, &host, 1));
+	set_host_driver(&host, 1, HOST_BASE + 4096, 4096);
+	EXPECT(flag_lands(&host, HOST_BASE));
+	/* One that the bus refuses is tried, said and survived. */
+	again(&host, CARD_RESET_COLD);
+	set_host_driver(&host, 1, 0x149800000, 4096);
+	host_setup_edma(&host);
+	host_start_single(&host, true, 0, METIS_EDMA_RIE, 8, HOST_BASE + 16384, METIS_DDR_BASE);
+	EXPECT(host_wait(host_msi_is, &host, 3));
+	EXPECT_EQ(host_cs(&host, true, 0), METIS_EDMA_CS_STOPPED);
+	expect_log(&host, "virtual MSI 8: write to 0x149800020 failed: EFAULT");
+	host_down(&host);
+}
+
+static void test_irq_next_owner_gets_a_target_of_its_own(void)
+{
+	struct card_bus bus;
+	struct host host;
+
+	ASSERT(up_with(&host, false, true));
+	set_host_driver(&host, 1, HOST_BASE, 4096);
+	EXPECT(flag_lands(&host, HOST_BASE));
+	EXPECT_EQ(card_detach(host.card), 0);
+	bus = host_bus(&host);
+	EXPECT_EQ(card_attach(host.card, &bus), 0);
+	host_bus_master(&host, true);
+	host_enable_msi(&host, 5, 0);
+	set_host_driver(&host, 1, HOST_BASE + 4096, 4096);
+	EXPECT(flag_lands(&host, HOST_BASE + 4096));
+	host_down(&host);
+}
+
 /* The job is done, its flag on the way to the host, when the host resets and sets up again. */
 static void test_irq_of_before_a_reset_is_not_raised_after_it(void)
 {
@@ -497,6 +632,11 @@ int main(void)
 	RUN(test_irq_without_a_sound_host_driver_area_is_only_a_message);
 	RUN(test_irq_refused_flag_is_logged_and_the_message_sent);
 	RUN(test_irq_dma_done_is_the_firmwares_with_dma_vm_only);
+	RUN(test_irq_mirrored_dma_sets_its_flag_before_the_imwr);
+	RUN(test_irq_dma_is_mirrored_by_no_personality_itself);
+	RUN(test_irq_latched_target_stays_until_the_power_goes);
+	RUN(test_irq_target_is_latched_by_mirrored_dma_too);
+	RUN(test_irq_next_owner_gets_a_target_of_its_own);
 	RUN(test_irq_of_before_a_reset_is_not_raised_after_it);
 	RUN(test_log_wraps_inside_its_ring);
 	RUN(test_log_survives_all_but_power);

@@ -177,12 +177,12 @@ static void test_pci_power_state_d3_stops_bus_mastering(void)
 	EXPECT_EQ(host_cfg(&host, pmcsr, 2) & PCI_PM_CTRL_STATE_MASK, 0);
 	host_cfg_set(&host, pmcsr, 3, 2);
 	EXPECT_EQ(host_cfg(&host, pmcsr, 2) & PCI_PM_CTRL_STATE_MASK, 3);
-	EXPECT_EQ(card_inject_dma(host.card, true, HOST_BASE, METIS_DDR_BASE, 4), -ENODEV);
+	EXPECT_EQ(host_inject_dma(&host, true, HOST_BASE, METIS_DDR_BASE, 4), -ENODEV);
 	host_cfg_set(&host, pmcsr, 2, 2);
 	EXPECT_EQ(host_cfg(&host, pmcsr, 2) & PCI_PM_CTRL_STATE_MASK, 3);
 	host_cfg_set(&host, pmcsr, 0, 2);
 	/* No_Soft_Reset: what was configured is still there. */
-	EXPECT_EQ(card_inject_dma(host.card, true, HOST_BASE, METIS_DDR_BASE, 4), 0);
+	EXPECT_EQ(host_inject_dma(&host, true, HOST_BASE, METIS_DDR_BASE, 4), 0);
 	host_down(&host);
 }
 

@@ -51,7 +51,8 @@ bool vus_conn_shares_l2(const struct vus_conn *conn)
 	 * mapped stores and messages is then unknown to it. Our own client, which is the one with a twin
 	 * socket, knows what it does and wants modules in L2 at the speed of memory.
 	 */
-	return (conn->peer.twin_socket || conn->server->config.share_l2) &&
+	return !conn->server->config.trap_l2 &&
+	       (conn->peer.twin_socket || conn->server->config.share_l2) &&
 	       conn->peer.max_msg_fds >= 1;
 }
 

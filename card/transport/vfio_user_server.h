@@ -44,6 +44,8 @@ struct vfio_user_server_config {
 	 * register writes synchronously (measured), which costs more than it saves.
 	 */
 	bool share_l2;
+	/* Offer it to nobody, so that the card counts each access (struct card_stats). */
+	bool trap_l2;
 	unsigned int stall_ms; /* patience with half a message or a full socket; 0: 5000 */
 	/* Told from any of the server's threads, never twice at once; may be NULL. */
 	void (*event)(void *ctx, enum vfio_user_event event, const char *text);

@@ -304,6 +304,39 @@ static void test_host_with_two_guests_has_ports_for_both(void)
 	lab_argv_deinit(&argv);
 }
 
+static void test_host_occupied_interrupts_are_a_device_of_their_own(void)
+{
+	struct lab_host_machine m = host_machine();
+	struct lab_argv argv = {0};
+
+	ASSERT_EQ(lab_host_argv(&m, &argv, NULL), 0);
+	EXPECT(!has_anywhere(&argv, "id=occupied"));
+	lab_argv_deinit(&argv);
+	m.occupied = 8;
+	ASSERT_EQ(lab_host_argv(&m, &argv, NULL), 0);
+	EXPECT_HAS(value_with(&argv, "-device", "id=occupied"), ",max_ports=3,vectors=8");
+	/* The agent's ports are those of the other one. */
+	EXPECT(find(&argv, "virtio-serial-pci,bus=pcie.0,addr=4") < argv.count);
+	EXPECT_STR(argv.item[argv.count - 1], value_with(&argv, "-device", "id=occupied"));
+	lab_argv_deinit(&argv);
+}
+
+static void test_host_occupied_interrupts_that_linux_would_not_take_are_refused(void)
+{
+	static const unsigned int wrong[] = {1, 2, 5, 9, LAB_OCCUPIED_MAX + 2};
+	struct lab_host_machine m = host_machine();
+	struct lab_argv argv = {0};
+	struct reason why = {0};
+	size_t i;
+
+	for (i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
+		m.occupied = wrong[i];
+		EXPECT_EQ(lab_host_argv(&m, &argv, &why), -EINVAL);
+	}
+	EXPECT_EQ(argv.count, 0);
+	EXPECT_HAS(why.text, "130 occupied interrupts can't be had");
+}
+
 static void test_host_with_three_guests_is_refused(void)
 {
 	struct lab_host_machine m = host_machine();
@@ -551,6 +584,8 @@ int main(void)
 	RUN(test_host_cmdline_is_ours_and_then_the_scenarios);
 	RUN(test_host_ports_have_sockets_and_the_protocols_names);
 	RUN(test_host_with_two_guests_has_ports_for_both);
+	RUN(test_host_occupied_interrupts_are_a_device_of_their_own);
+	RUN(test_host_occupied_interrupts_that_linux_would_not_take_are_refused);
 	RUN(test_host_with_three_guests_is_refused);
 	RUN(test_host_paths_with_commas_are_quoted);
 	RUN(test_host_socket_of_107_bytes_fits_and_of_108_does_not);

@@ -64,12 +64,15 @@ static void test_scenario_least_has_all_defaults(void)
 	EXPECT_STR(s->about, "");
 	EXPECT(!s->card.personality && !s->card.engine && !s->card.raw_imwr && s->card.direct);
 	EXPECT_EQ(s->card.keep_imwr, -1);
+	EXPECT(!s->card.mirror_dma && !s->card.latch_target && !s->card.count_accesses);
 	EXPECT_EQ(s->card.seed.count, 0);
 	EXPECT_STR(s->host.cmdline, "intel_iommu=on iommu=pt");
 	EXPECT_STR(s->host.driver, "vfio-pci");
 	EXPECT_EQ(s->host.memory_mib, 1536);
 	EXPECT_EQ(s->host.cpus, 2);
 	EXPECT_EQ(s->host.hugepages, 0);
+	EXPECT_EQ(s->host.occupied, 0);
+	EXPECT(!s->host.driver_parameters);
 	EXPECT(s->host.iommu && s->host.intremap && !s->host.lab_vfio);
 	EXPECT(!s->guest[0].present && !s->guest[1].present);
 	ASSERT_EQ(s->steps, 1);
@@ -92,10 +95,11 @@ static void test_scenario_machines_take_all_keys(void)
 	struct lab_scenario *s = parse(
 		"title = t\n"
 		"[card]\npersonality = 1.6.0\nengine = null\nraw imwr = yes\nkeep imwr = no\n"
+		"mirror dma = yes\nlatch target = yes\ncount accesses = yes\n"
 		"direct = no\nseed = poke 0x60 0xfee00418\nseed = stall 1\n"
 		"[host]\nkernel = intel_iommu=on\nmodule = kvm_amd nested=1 npt=0\nmodule = loop\n"
 		"driver = none\nmemory = 2G\nhugepages = 512M\ncpus = 4\niommu = yes\n"
-		"interrupt remapping = no\nvfio = lab\n"
+		"interrupt remapping = no\nvfio = lab\noccupied interrupts = 8\n"
 		"[guest]\npass = iommufd\nkernel = quiet\nirqchip = split\ndriver = vfio-pci\n"
 		"module = a\nmemory = 512M\ncpus = 2\nhugepages = yes\nviommu = yes\n"
 		"[guest 2]\npass = none\n" GUEST_STEP "[step b]\nin = guest 2\nrun = true\n");
@@ -105,6 +109,7 @@ static void test_scenario_machines_take_all_keys(void)
 	EXPECT_STR(s->card.personality, "1.6.0");
 	EXPECT_STR(s->card.engine, "null");
 	EXPECT(s->card.raw_imwr && !s->card.direct);
+	EXPECT(s->card.mirror_dma && s->card.latch_target && s->card.count_accesses);
 	EXPECT_EQ(s->card.keep_imwr, 0);
 	ASSERT_EQ(s->card.seed.count, 2);
 	EXPECT_STR(s->card.seed.item[0], "poke 0x60 0xfee00418");
@@ -117,6 +122,7 @@ static void test_scenario_machines_take_all_keys(void)
 	EXPECT_EQ(s->host.hugepages, 256);
 	EXPECT_EQ(s->host.cpus, 4);
 	EXPECT(s->host.iommu && !s->host.intremap && s->host.lab_vfio);
+	EXPECT_EQ(s->host.occupied, 8);
 	g = &s->guest[0];
 	EXPECT(g->present && g->hugepages && g->viommu);
 	EXPECT_EQ(g->pass, LAB_PASS_IOMMUFD);
@@ -150,6 +156,25 @@ static void test_scenario_guest_defaults_follow_its_iommu(void)
 	EXPECT_STR(s->guest[0].driver, "vfio-pci");
 	EXPECT_STR(s->guest[0].cmdline, "intel_iommu=on iommu=pt");
 	EXPECT(!s->host.iommu && !s->host.intremap);
+	lab_scenario_destroy(s);
+}
+
+static void test_scenario_own_driver_takes_parameters(void)
+{
+	struct lab_scenario *s =
+		parse("title = t\n[host]\ndriver = tethys_metis\n"
+		      "driver parameters = healing=0  dma_poll=1\n"
+		      "[guest]\ndriver = tethys_metis\ndriver parameters = irq_timeout=500\n"
+		      "[guest 2]\ndriver = tethys_metis\nviommu = yes\n" GUEST_STEP
+		      "[step b]\nin = guest 2\nrun = true\n");
+
+	ASSERT(s);
+	EXPECT_STR(s->host.driver, LAB_DRIVER_METIS);
+	EXPECT_STR(s->host.driver_parameters, "healing=0  dma_poll=1");
+	EXPECT_STR(s->guest[0].driver, LAB_DRIVER_METIS);
+	EXPECT_STR(s->guest[0].driver_parameters, "irq_timeout=500");
+	EXPECT_STR(s->guest[1].driver, LAB_DRIVER_METIS);
+	EXPECT(!s->guest[1].driver_parameters && s->guest[1].viommu);
 	lab_scenario_destroy(s);
 }
 
@@ -327,8 +352,8 @@ static void test_scenario_unknown_key_gets_a_suggestion(void)
 	expect_key_refused("host", "interrupt-remapping = no", "is \"interrupt remapping\" meant?");
 	expect_key_refused("host", "viommu = yes", "\"viommu\" belongs in [guest], not in [host]");
 	expect_key_refused("card", "xyzzy = 1",
-			   "it has personality, engine, raw imwr, keep imwr, "
-			   "direct or seed");
+			   "it has personality, engine, raw imwr, keep imwr, mirror dma, "
+			   "latch target, count accesses, direct or seed");
 	expect_step_refused("runs = true", 3, "is \"run\" meant?");
 	expect_step_refused("print = /x/", 3, "is \"prints\" meant?");
 	expect_step_refused("host log = /x/", 3, "\"host log\" belongs in [at the end]");
@@ -345,7 +370,14 @@ static void test_scenario_bad_value_says_what_is_right(void)
 	expect_key_refused("host", "memory = -1G", "512M to 64G");
 	expect_key_refused("host", "cpus = 0", "must be a number from 1 to 16");
 	expect_key_refused("host", "cpus = 2 or so", "must be a number from 1 to 16");
-	expect_key_refused("host", "driver = vfio", "must be vfio-pci or none");
+	expect_key_refused("host", "driver = vfio", "must be vfio-pci, tethys_metis or none");
+	expect_key_refused("host", "driver parameters = healing", "must be PARAMETER=VALUE");
+	expect_key_refused("host", "driver parameters = a=1; reboot", "without quotes");
+	expect_key_refused("guest", "driver parameters = a=$(reboot)", "without quotes");
+	expect_key_refused("guest", "driver parameters = a=1\n b=`x`", "without quotes");
+	expect_key_refused("host", "occupied interrupts = 7", "must be even");
+	expect_key_refused("host", "occupied interrupts = 2", "must be a number from 4 to 128");
+	expect_key_refused("host", "occupied interrupts = 130", "must be a number from 4 to 128");
 	expect_key_refused("host", "vfio = mine", "must be debian or lab");
 	expect_key_refused("host", "module = a $(reboot)", "must be NAME or NAME PARAMETER=VALUE");
 	expect_key_refused("host", "module = a b=$(reboot)", "without quotes");
@@ -407,6 +439,12 @@ static void test_scenario_machines_must_fit_together(void)
 		       "with viommu = yes the driver is vfio-pci");
 	expect_refused("title = t\n[guest]\npass = none\ndriver = vfio-noiommu\n" GUEST_STEP, 2,
 		       "needs a card, but pass = none");
+	expect_refused("title = t\n[guest]\npass = none\ndriver = tethys_metis\n" GUEST_STEP, 2,
+		       "needs a card, but pass = none");
+	expect_refused("title = t\n[guest]\ndriver parameters = a=1\n" GUEST_STEP, 2,
+		       "driver parameters are for driver = tethys_metis");
+	expect_refused("title = t\n[host]\ndriver = vfio-pci\ndriver parameters = a=1\n" STEP, 2,
+		       "driver parameters are for driver = tethys_metis");
 	expect_refused("title = t\n[guest]\npass = iommufd\n" GUEST_STEP, 2,
 		       "needs vfio = lab in [host]");
 	expect_refused("title = t\n[guest]\nviommu = yes\nirqchip = on\n" GUEST_STEP, 2,
@@ -568,6 +606,7 @@ int main(void)
 	RUN(test_scenario_least_has_all_defaults);
 	RUN(test_scenario_machines_take_all_keys);
 	RUN(test_scenario_guest_defaults_follow_its_iommu);
+	RUN(test_scenario_own_driver_takes_parameters);
 	RUN(test_scenario_each_action_is_understood);
 	RUN(test_scenario_end_is_understood);
 	RUN(test_scenario_guest_nobody_starts_is_started_before_its_first_step);

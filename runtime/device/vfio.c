@@ -16,7 +16,6 @@
 
 #include "runtime/device/vfio.h"
 
-#define INFO_BYTES_MAX 65536
 #define RESET_TRIES 20
 #define RESET_PAUSE_US 10000
 
@@ -144,17 +143,13 @@ static const struct vfio_region_info_cap_sparse_mmap *
 find_sparse(const struct vfio_region_info *info, uint32_t bytes)
 {
 	const struct vfio_region_info_cap_sparse_mmap *cap;
-	uint32_t at = info->flags & VFIO_REGION_INFO_FLAG_CAPS ? info->cap_offset : 0;
+	uint32_t first = info->flags & VFIO_REGION_INFO_FLAG_CAPS ? info->cap_offset : 0;
 
-	/* Only forwards, so the walk ends. */
-	for (uint32_t last = 0; at > last && axdev_pci_range(at, sizeof(*cap), bytes);
-	     last = at, at = cap->header.next) {
-		cap = (const void *)((const uint8_t *)info + at);
-		if (cap->header.id == VFIO_REGION_INFO_CAP_SPARSE_MMAP &&
-		    cap->nr_areas <= (bytes - at - sizeof(*cap)) / sizeof(cap->areas[0]))
-			return cap;
-	}
-	return NULL;
+	cap = vfio_find_cap(info, bytes, first, VFIO_REGION_INFO_CAP_SPARSE_MMAP, sizeof(*cap));
+	return cap && cap->nr_areas <= vfio_cap_room(info, bytes, cap, sizeof(*cap),
+						     sizeof(cap->areas[0]))
+		       ? cap
+		       : NULL;
 }
 
 static int map_bar(struct vfio_card *card, unsigned int bar, const struct vfio_region_info *info,
@@ -179,37 +174,24 @@ static int map_bar(struct vfio_card *card, unsigned int bar, const struct vfio_r
 	return err;
 }
 
-static int get_region(struct vfio_card *card, unsigned int index,
-		      struct vfio_region_info **ret_info, uint32_t *ret_bytes)
-{
-	struct vfio_region_info small = {.argsz = sizeof(small), .index = index}, *info;
-
-	if (ioctl(card->device, VFIO_DEVICE_GET_REGION_INFO, &small))
-		return vfio_errno();
-	if (small.argsz < sizeof(small) || small.argsz > INFO_BYTES_MAX)
-		return -EPROTO;
-	info = calloc(1, small.argsz);
-	if (!info)
-		return -ENOMEM;
-	info->argsz = small.argsz;
-	info->index = index;
-	*ret_info = info;
-	*ret_bytes = small.argsz;
-	return ioctl(card->device, VFIO_DEVICE_GET_REGION_INFO, info) ? vfio_errno() : 0;
-}
-
 /* @bar: 0 or 2 or, for configuration space, -1. */
 static int open_region(struct vfio_card *card, int bar, uint64_t bytes, struct reason *why)
 {
 	struct vfio_region *region = bar < 0 ? &card->config : &card->bars[bar];
 	unsigned int index = bar < 0 ? VFIO_PCI_CONFIG_REGION_INDEX : (unsigned int)bar;
-	struct vfio_region_info *info = NULL;
-	uint32_t info_bytes = 0;
-	int err = get_region(card, index, &info, &info_bytes);
+	const struct vfio_region_info question = {.index = index};
+	struct vfio_region_info *info;
+	uint32_t info_bytes;
+	void *answer;
+	int err;
 
-	if (err) {
-		reason_add(why, err, "VFIO does not describe region %u: %s", index, strerror(-err));
-	} else if (info->size < bytes) {
+	err = vfio_get_info(card->device, VFIO_DEVICE_GET_REGION_INFO, &question, sizeof(question),
+			    &answer, &info_bytes);
+	if (err)
+		return reason_add(why, err, "VFIO does not describe region %u: %s", index,
+				  strerror(-err));
+	info = answer;
+	if (info->size < bytes) {
 		err = reason_add(why, -EPROTO, "region %u has %llu bytes, a Metis card's has %llu",
 				 index, (unsigned long long)info->size, (unsigned long long)bytes);
 	} else {

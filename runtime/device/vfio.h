@@ -4,6 +4,7 @@
  * vfio*.c of this folder (vfio_user*.c are another way to reach a card).
  *
  * vfio.c        open, regions, the functions pci.c asks for
+ * vfio_info.c   what the kernel describes in any number of bytes
  * vfio_sysfs.c  which cards there are, and what stands in the way of using one
  * vfio_group.c, vfio_iommufd.c  the two ways to get a device and an IOMMU from the kernel
  * vfio_iova.c   addresses for the card to see
@@ -182,6 +183,39 @@ static inline int vfio_errno(void)
 
 /* Return: an open file or negative errno, with what to do about it. */
 int vfio_open_file(const char *path, struct reason *why);
+
+/* --- vfio_info.c --- */
+
+/**
+ * vfio_get_info() - ask for a description with all that belongs to it
+ * @question: [@question_bytes] the fixed part, which starts with argsz, filled in but for that
+ * @ret_info: the caller frees
+ * @ret_bytes: of @ret_info, at least @question_bytes
+ *
+ * Return: 0; -EPROTO a size that can't be; -ENOMEM; negative errno of the kernel.
+ */
+int vfio_get_info(int fd, unsigned long request, const void *question, size_t question_bytes,
+		  void **ret_info, uint32_t *ret_bytes);
+
+/**
+ * vfio_find_cap() - find a capability
+ * @first: where the chain starts in the @bytes bytes of @info; 0: there is none
+ * @cap_bytes: of the capability without the array at its end
+ *
+ * Return: a struct that starts with struct vfio_info_cap_header, all of @cap_bytes inside @info;
+ * NULL: not there, or not all of it.
+ */
+const void *vfio_find_cap(const void *info, uint32_t bytes, uint32_t first, uint16_t id,
+			  size_t cap_bytes);
+
+/* How many elements of @element_bytes have room in @info behind @cap, a capability of it. */
+static inline size_t vfio_cap_room(const void *info, uint32_t bytes, const void *cap,
+				   size_t cap_bytes, size_t element_bytes)
+{
+	size_t at = (size_t)((const uint8_t *)cap - (const uint8_t *)info);
+
+	return (bytes - at - cap_bytes) / element_bytes;
+}
 
 /* --- vfio_memory.c --- */
 

@@ -12,7 +12,6 @@
 #include "runtime/device/vfio.h"
 
 #define CONTAINER "/dev/vfio/vfio"
-#define INFO_BYTES_MAX 65536
 
 static int open_container(struct vfio_card *card, struct reason *why)
 {
@@ -111,51 +110,29 @@ static const struct vfio_iommu_type1_info_cap_iova_range *
 find_ranges(const struct vfio_iommu_type1_info *info, uint32_t bytes)
 {
 	const struct vfio_iommu_type1_info_cap_iova_range *cap;
-	uint32_t at = info->flags & VFIO_IOMMU_INFO_CAPS ? info->cap_offset : 0;
+	uint32_t first = info->flags & VFIO_IOMMU_INFO_CAPS ? info->cap_offset : 0;
 
-	/* Only forwards, so the walk ends. */
-	for (uint32_t last = 0; at > last && axdev_pci_range(at, sizeof(*cap), bytes);
-	     last = at, at = cap->header.next) {
-		cap = (const void *)((const uint8_t *)info + at);
-		if (cap->header.id == VFIO_IOMMU_TYPE1_INFO_CAP_IOVA_RANGE &&
-		    cap->nr_iovas <= (bytes - at - sizeof(*cap)) / sizeof(cap->iova_ranges[0]))
-			return cap;
-	}
-	return NULL;
-}
-
-static int get_info(struct vfio_card *card, struct vfio_iommu_type1_info **ret_info,
-		    uint32_t *ret_bytes)
-{
-	struct vfio_iommu_type1_info small = {.argsz = sizeof(small)}, *info;
-
-	if (ioctl(card->container, VFIO_IOMMU_GET_INFO, &small))
-		return vfio_errno();
-	if (small.argsz < sizeof(small) || small.argsz > INFO_BYTES_MAX)
-		return -EPROTO;
-	info = calloc(1, small.argsz);
-	if (!info)
-		return -ENOMEM;
-	*ret_bytes = small.argsz;
-	info->argsz = small.argsz;
-	*ret_info = info;
-	return ioctl(card->container, VFIO_IOMMU_GET_INFO, info) ? vfio_errno() : 0;
+	cap = vfio_find_cap(info, bytes, first, VFIO_IOMMU_TYPE1_INFO_CAP_IOVA_RANGE, sizeof(*cap));
+	return cap && cap->nr_iovas <= vfio_cap_room(info, bytes, cap, sizeof(*cap),
+						     sizeof(cap->iova_ranges[0]))
+		       ? cap
+		       : NULL;
 }
 
 static int group_ranges(struct vfio_card *card, struct vfio_iova_range *ranges,
 			unsigned int *ret_count, struct reason *why)
 {
 	const struct vfio_iommu_type1_info_cap_iova_range *cap;
-	struct vfio_iommu_type1_info *info = NULL;
-	uint32_t bytes = 0;
+	const struct vfio_iommu_type1_info question = {0};
 	unsigned int i;
+	uint32_t bytes;
+	void *info;
 	int err;
 
-	err = get_info(card, &info, &bytes);
-	if (err) {
-		free(info);
+	err = vfio_get_info(card->container, VFIO_IOMMU_GET_INFO, &question, sizeof(question),
+			    &info, &bytes);
+	if (err)
 		return reason_add(why, err, "VFIO does not describe the IOMMU: %s", strerror(-err));
-	}
 	cap = find_ranges(info, bytes);
 	for (i = 0; cap && i < cap->nr_iovas && i < VFIO_IOVA_RANGES_MAX; i++)
 		ranges[i] = cap->iova_ranges[i];

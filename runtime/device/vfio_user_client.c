@@ -9,6 +9,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "common/unix_socket.h"
 #include "runtime/device/vfio_user_client.h"
 
 #define HEADER_BYTES sizeof(struct vfio_user_header)
@@ -201,24 +202,22 @@ static void set_timeouts(int sock, unsigned int timeout_ms)
 
 static int connect_socket(struct vfio_user_client *client, const char *path, struct reason *why)
 {
-	struct sockaddr_un addr = {.sun_family = AF_UNIX};
+	int fd = unix_socket_connect(path, 0, client->timeout_ms);
 
-	if (!*path || strlen(path) >= sizeof(addr.sun_path))
-		return reason_add(why, -EINVAL, "socket path \"%.120s\" must have 1 to %zu bytes",
-				  path, sizeof(addr.sun_path) - 1);
-	strcpy(addr.sun_path, path);
-	client->sock = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	if (client->sock < 0)
-		return reason_add(why, -ENODEV, "no socket to be had: %s", strerror(errno));
-	set_timeouts(client->sock, client->timeout_ms);
-	if (!connect(client->sock, (struct sockaddr *)&addr, sizeof(addr)))
+	if (fd >= 0) {
+		client->sock = fd;
+		set_timeouts(fd, client->timeout_ms);
 		return 0;
-	if (errno == ENOENT || errno == ECONNREFUSED)
+	}
+	if (fd == -EINVAL || fd == -ENAMETOOLONG)
+		return reason_add(why, -EINVAL, "socket path \"%.120s\" must have 1 to %zu bytes",
+				  path, sizeof(((struct sockaddr_un *)0)->sun_path) - 1);
+	if (fd == -ENOENT || fd == -ECONNREFUSED)
 		return reason_add(why, -ENODEV,
 				  "no card listens at %s: start one with `tethys card --socket %s`",
 				  path, path);
 	return reason_add(why, -ENODEV, "can't connect to %s: %s", path,
-			  errno == EAGAIN ? "the card process does not answer" : strerror(errno));
+			  fd == -EAGAIN ? "the card process does not answer" : strerror(-fd));
 }
 
 /* The socket for the server's commands, when it grants one. */

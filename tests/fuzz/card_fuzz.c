@@ -69,8 +69,11 @@ static void attach(void)
 
 static void power_on(void)
 {
-	const struct card_config config = {
-		.personality = "1.6.0", .engine = "null", .keep_imwr = -1};
+	const struct card_config config = {.personality = "1.6.0",
+					   .engine = "null",
+					   .keep_imwr = -1,
+					   .mirror_dma = true,
+					   .latch_target = true};
 
 	host = calloc(1, HOST_BYTES);
 	if (!host || card_create(&config, &card, NULL))

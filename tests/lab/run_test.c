@@ -120,7 +120,14 @@ static void test_lab_run_a_broken_promise_fails(void)
 		 "prints = 1 x /a/", "2 such lines"},
 		{"[step S]\nin = host\nrun = sleep 0.2\nat most = 100 ms\n", "at most = 100 ms",
 		 NULL},
-		{"[step S]\nin = host\nrun = sleep 60\nwithin = 300 ms\n", "exit = 0", NULL},
+		{"[step S]\nin = host\nrun = sleep 60\nwithin = 300 ms\n", "exit = 0",
+		 "ended after 0.3 s without an end"},
+		{"[step S]\nin = host\nrun = sleep 60\nwithin = 300 ms\nexit = any\n", "exit = any",
+		 "ended after 0.3 s without an end"},
+		/* What is looked for may be in what was not kept. */
+		{"[step S]\nin = host\nrun = head -c 8500000 /dev/zero | tr '\\0' x; echo; echo y\n"
+		 "prints = no /y/\n",
+		 "prints is within 8 MiB", "more"},
 		{"[step S]\ndo = card peek 0\nprints = /nothing/\n", "prints = /nothing/", NULL},
 	};
 	const struct lab_stage *stage;
@@ -158,6 +165,42 @@ static void test_lab_run_end_promise_broken_fails(void)
 		  0);
 	EXPECT(!result.passed);
 	EXPECT(!stage_named(&result, "at the end")->passed);
+	done(&result);
+}
+
+static void test_lab_run_end_log_over_its_bound_fails(void)
+{
+	const struct lab_stage *stage;
+	struct lab_result result;
+
+	setenv("FAKE_QEMU_NOISE", "8500000", 1);
+	ASSERT_EQ(play(HEAD "[step S]\nin = host\nrun = true\n"
+			    "[at the end]\nhost qemu = no /the end of the noise/\n"
+			    "host qemu = 1 x /fake QEMU/\n",
+		       &result),
+		  0);
+	unsetenv("FAKE_QEMU_NOISE");
+	EXPECT(!result.passed);
+	stage = stage_named(&result, "at the end");
+	EXPECT(!stage->passed);
+	ASSERT_EQ(stage->checks, 3);
+	EXPECT_STR(stage->check[0].text, "host qemu is within 8 MiB");
+	EXPECT(!stage->check[0].passed && stage->check[1].passed && stage->check[2].passed);
+	done(&result);
+}
+
+static void test_lab_run_module_too_long_is_told(void)
+{
+	struct lab_result result;
+	char text[8192], *at = text;
+
+	at += sprintf(at, "title = A test\n[host]\ndriver = none\nmodule = none_such a=");
+	memset(at, 'x', 5000);
+	strcpy(at + 5000, "\n[card]\nengine = null\n[step S]\nin = host\nrun = true\n");
+	ASSERT_EQ(play(text, &result), 0);
+	EXPECT(!result.passed);
+	EXPECT_HAS(stage_named(&result, "host is set up")->detail, "module = none_such a=xxx");
+	EXPECT_HAS(stage_named(&result, "host is set up")->detail, "too long by ");
 	done(&result);
 }
 
@@ -275,6 +318,18 @@ static void test_lab_run_silent_agent_is_given_up(void)
 	done(&result);
 }
 
+static void test_lab_run_complaint_of_the_agent_is_shown(void)
+{
+	struct lab_result result;
+
+	setenv("FAKE_QEMU_COMPLAINT", "cannot read the kernel log", 1);
+	ASSERT_EQ(play(HEAD "[step S]\ndo = wait for host log /x/\nwithin = 300 ms\n", &result), 0);
+	unsetenv("FAKE_QEMU_COMPLAINT");
+	EXPECT_STR(stage_named(&result, "S")->detail,
+		   "the host log shows no /x/\nthe host's agent: cannot read the kernel log");
+	done(&result);
+}
+
 static void test_lab_result_json_and_tap_agree(void)
 {
 	struct json_object *root, *stages;
@@ -320,6 +375,8 @@ int main(void)
 	RUN(test_lab_run_all_as_promised_passes);
 	RUN(test_lab_run_a_broken_promise_fails);
 	RUN(test_lab_run_end_promise_broken_fails);
+	RUN(test_lab_run_end_log_over_its_bound_fails);
+	RUN(test_lab_run_module_too_long_is_told);
 	RUN(test_lab_run_failed_step_ends_the_steps);
 	RUN(test_lab_run_background_step_is_waited_for);
 	RUN(test_lab_run_card_answers_and_refuses);
@@ -327,6 +384,7 @@ int main(void)
 	RUN(test_lab_run_qemu_that_ends_fails_at_the_boot);
 	RUN(test_lab_run_stopped_leaves_nothing);
 	RUN(test_lab_run_silent_agent_is_given_up);
+	RUN(test_lab_run_complaint_of_the_agent_is_shown);
 	RUN(test_lab_result_json_and_tap_agree);
 	nftw(logs, remove_one, 16, FTW_DEPTH | FTW_PHYS);
 	return tap_done();

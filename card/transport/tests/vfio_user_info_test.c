@@ -130,6 +130,29 @@ static void test_info_l2_is_shared_with_all_when_asked(void)
 	raw_stop(&raw);
 }
 
+/* Our own client as well then sends a message for each access, which the card can count. */
+static void test_info_l2_is_shared_with_nobody_when_trapped(void)
+{
+	const struct vfio_user_server_config config = {
+		.listen_fd = -1, .share_l2 = true, .trap_l2 = true};
+	struct vfio_user_region_info info;
+	struct card_stats was, is;
+	uint32_t value;
+
+	ASSERT(raw_open(&raw, &config, RAW_TWIN));
+	EXPECT_EQ(region_info(METIS_BAR_L2, 4096, &info), 0);
+	EXPECT_EQ(raw.header.size, 48);
+	EXPECT_EQ(raw.fds.count, 0);
+	EXPECT_EQ(info.flags, 3);
+	card_stats(raw.card, &was);
+	EXPECT_EQ(raw_read(&raw, METIS_BAR_L2, METIS_FW_TRAPPED_BYTES, &value, 4), 0);
+	EXPECT_EQ(raw_read(&raw, METIS_BAR_EDMA, 8, &value, 4), 0);
+	card_stats(raw.card, &is);
+	EXPECT_EQ(is.l2_reads - was.l2_reads, 1);
+	EXPECT_EQ(is.bar0_reads - was.bar0_reads, 1);
+	raw_stop(&raw);
+}
+
 static void test_info_irqs_are_the_cards(void)
 {
 	static const uint32_t counts[5] = {0, 32, 0, 1, 1};
@@ -156,6 +179,7 @@ int main(void)
 	RUN(test_info_regions_are_the_cards);
 	RUN(test_info_l2_is_mapped_by_our_client);
 	RUN(test_info_l2_is_shared_with_all_when_asked);
+	RUN(test_info_l2_is_shared_with_nobody_when_trapped);
 	RUN(test_info_irqs_are_the_cards);
 	return tap_done();
 }

@@ -380,6 +380,57 @@ static void test_iova_ranges_odd_are_harmless(void)
 
 #define PRESENT (1ull << 63)
 
+/* --- vfio_info.c --- */
+
+struct chain {
+	uint32_t head[8];
+	struct vfio_info_cap_header first, second; /* at 32, 40 */
+	uint32_t elements[4];			   /* of the second */
+};
+
+static void test_cap_is_found_behind_others_if_all_of_it_is_there(void)
+{
+	struct chain chain = {.first = {.id = 7, .next = 40}, .second = {.id = 9}};
+	const uint32_t bytes = sizeof(chain);
+
+	EXPECT(vfio_find_cap(&chain, bytes, 32, 7, 8) == &chain.first);
+	EXPECT(vfio_find_cap(&chain, bytes, 32, 9, 24) == &chain.second);
+	EXPECT(!vfio_find_cap(&chain, bytes, 32, 9, 25));
+	EXPECT(!vfio_find_cap(&chain, 47, 32, 9, 8));
+	EXPECT(!vfio_find_cap(&chain, bytes, 32, 8, 8));
+	EXPECT(!vfio_find_cap(&chain, bytes, 0, 9, 8));
+	EXPECT_EQ(vfio_cap_room(&chain, bytes, &chain.second, 8, 4), 4);
+	EXPECT_EQ(vfio_cap_room(&chain, bytes, &chain.second, 24, 4), 0);
+}
+
+static void test_cap_chain_that_goes_back_or_astray_ends(void)
+{
+	struct chain chain = {.first = {.id = 7, .next = 32}, .second = {.id = 9}};
+	static const uint32_t nexts[] = {32, 8, 0, sizeof(chain) - 7, sizeof(chain), UINT32_MAX};
+	size_t i;
+
+	for (i = 0; i < sizeof(nexts) / sizeof(nexts[0]); i++) {
+		chain.first.next = nexts[i];
+		EXPECT(!vfio_find_cap(&chain, sizeof(chain), 32, 9, 8));
+	}
+	EXPECT(!vfio_find_cap(&chain, sizeof(chain), UINT32_MAX, 7, 8));
+}
+
+static void test_info_refused_is_told(void)
+{
+	const struct vfio_region_info question = {.index = 1};
+	uint32_t bytes = 5;
+	void *info = NULL;
+	int fd = eventfd(0, EFD_CLOEXEC);
+
+	EXPECT_EQ(vfio_get_info(fd, VFIO_DEVICE_GET_REGION_INFO, &question, sizeof(question), &info,
+				&bytes),
+		  -ENOTTY);
+	EXPECT(!info);
+	EXPECT_EQ(bytes, 5);
+	close(fd);
+}
+
 static void test_runs_join_pages_that_follow(void)
 {
 	static const uint64_t entries[] = {PRESENT | 0x100, PRESENT | 0x101, PRESENT | 0x99,
@@ -658,6 +709,9 @@ int main(void)
 	RUN(test_iova_starts_above_4g_aligned_with_gaps);
 	RUN(test_iova_wraps_into_what_is_free_around_reserved_ranges);
 	RUN(test_iova_ranges_odd_are_harmless);
+	RUN(test_cap_is_found_behind_others_if_all_of_it_is_there);
+	RUN(test_cap_chain_that_goes_back_or_astray_ends);
+	RUN(test_info_refused_is_told);
 	RUN(test_runs_join_pages_that_follow);
 	RUN(test_dma_scattered_buffer_moves_every_byte);
 	RUN(test_start_without_msi_message_polls_unless_firmware_tells);
