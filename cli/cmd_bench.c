@@ -9,7 +9,7 @@ int cmd_bench(int argc, char **argv)
 	struct bench_options bench = {.job.cores = 1, .runs = 50};
 	const struct cli_option options[] = {
 		{OPTION_STRING, 'd', "device", "DEV",
-		 "vfio:ADDRESS, sim, vfio-user:PATH; default: the first",
+		 "metis-ADDRESS, vfio:ADDRESS, sim, vfio-user:PATH; default: the first",
 		 .value = &bench.job.device},
 		{OPTION_UINT, 'c', "cores", "N",
 		 "cores of the card, and threads of the peer; default 1", .value = &bench.job.cores,

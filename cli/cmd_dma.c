@@ -8,11 +8,12 @@
 
 int cmd_dma(int argc, char **argv)
 {
-	struct dma_options dma = {.device = "sim", .size = 1 << 20, .max = (size_t)256 << 20};
+	struct dma_options dma = {.size = 1 << 20, .max = (size_t)256 << 20};
 	unsigned int channel = CHANNEL_UNSET;
 	const struct cli_option options[] = {
 		{OPTION_STRING, 'd', "device", "DEV",
-		 "vfio:ADDRESS, sim, vfio-user:PATH; default: sim", .value = &dma.device},
+		 "metis-ADDRESS, vfio:ADDRESS, sim, vfio-user:PATH; default: the first metis, else sim",
+		 .value = &dma.device},
 		{OPTION_BYTES, 's', "size", "BYTES", "of the pattern test; default 1M",
 		 .value = &dma.size, .min = 4096, .max = 1 << 28},
 		{OPTION_BYTES, 'm', "max", "BYTES",

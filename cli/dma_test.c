@@ -423,7 +423,7 @@ static void print_json(const struct dma_test *test)
 						    : NULL);
 	json_object_object_add(root, "throughput", rows);
 	json_object_object_add(root, "lost_interrupts",
-			       json_object_new_int64((int64_t)test->dev->lost_irqs));
+			       json_object_new_int64((int64_t)axdev_lost_irqs(test->dev, true)));
 	json_print(root);
 }
 
@@ -461,6 +461,7 @@ static void print_checks(const struct dma_test *test)
 static void print_table(const struct dma_test *test)
 {
 	char size[TEXT_BYTES_BYTES];
+	uint64_t lost;
 
 	if (!test->rows)
 		return;
@@ -472,9 +473,10 @@ static void print_table(const struct dma_test *test)
 		printf("%10s %14.2f %14.2f %14.2f %8.2f\n", text_bytes(row->bytes, size),
 		       row->to_card, row->from_card, row->memcpy_there_back, row->ratio);
 	}
-	if (test->dev->lost_irqs)
+	lost = axdev_lost_irqs(test->dev, true);
+	if (lost)
 		printf("\n%llu interrupts were lost; the transfers were found done by asking.\n",
-		       (unsigned long long)test->dev->lost_irqs);
+		       (unsigned long long)lost);
 }
 
 static int test_device(struct dma_test *test, struct reason *why)
@@ -501,13 +503,48 @@ static int test_device(struct dma_test *test, struct reason *why)
 	return CLI_DEVICE;
 }
 
+static void keep_first(void *ctx, const char *name)
+{
+	char *first = ctx;
+
+	if (!*first)
+		snprintf(first, sizeof(((struct axdev *)NULL)->name), "%s", name);
+}
+
+/*
+ * @name: NULL: a card of the kernel driver, if there is one. It may be shared; then all of its cores
+ * are taken, so that the memory that is written to is nobody's.
+ */
+static int open_device(const char *name, struct axdev **ret_dev, struct reason *why)
+{
+	char first[sizeof((*ret_dev)->name)] = "";
+	struct axdev *dev;
+	unsigned int core;
+	int rc;
+
+	if (!name && axdev_chardev.list)
+		axdev_chardev.list(keep_first, first);
+	if (!name)
+		name = *first ? first : "sim";
+	rc = axdev_open(name, NULL, &dev, why);
+	if (rc)
+		return rc;
+	if (dev->ops->cores_take)
+		rc = dev->ops->cores_take(dev, METIS_CORES, &core, why);
+	if (rc)
+		axdev_close(dev);
+	else
+		*ret_dev = dev;
+	return rc;
+}
+
 int dma_test_main(const struct dma_options *options)
 {
 	struct dma_test test = {.options = options};
 	struct reason why = {0};
 	int rc = CLI_DEVICE;
 
-	if (!axdev_open(options->device, NULL, &test.dev, &why)) {
+	if (!open_device(options->device, &test.dev, &why)) {
 		rc = test_device(&test, &why);
 		axdev_close(test.dev);
 	}

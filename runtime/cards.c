@@ -119,27 +119,57 @@ static uint32_t mask_of(unsigned int first, unsigned int count)
 	return ((1u << count) - 1) << first;
 }
 
+/* Of a card that no other program shares. */
+static int find_cores(const struct card_handle *card, unsigned int count, unsigned int *ret_first,
+		      struct reason *why)
+{
+	unsigned int first;
+
+	for (first = 0; first + count <= METIS_CORES; first++) {
+		if (card->cores & mask_of(first, count))
+			continue;
+		*ret_first = first;
+		return 0;
+	}
+	return reason_add(why, -EBUSY,
+			  "%s: no %u adjacent cores are free: other connections of this process "
+			  "have the rest",
+			  card->name, count);
+}
+
+/* Cores that the driver shares out; another program may have left something behind. */
+static int take_shared(struct card_handle *card, unsigned int count, unsigned int *ret_first,
+		       struct reason *why)
+{
+	const struct axdev_ops *ops = card->dev->ops;
+	unsigned int first, n;
+	int r = ops->cores_take(card->dev, count, &first, why);
+
+	if (r)
+		return r;
+	for (n = first; n < first + count && !r; n++)
+		r = fw_client_adopt(&card->fw, n, why);
+	if (r)
+		ops->cores_give(card->dev, first);
+	else
+		*ret_first = first;
+	return r;
+}
+
 int cards_take_cores(struct card_handle *card, unsigned int count, unsigned int *ret_first,
 		     struct reason *why)
 {
 	unsigned int first;
-	int r = -EBUSY;
+	int r;
 
 	pthread_mutex_lock(&cards.lock);
-	for (first = 0; first + count <= METIS_CORES; first++) {
-		if (card->cores & mask_of(first, count))
-			continue;
+	r = card->dev->ops->cores_take ? take_shared(card, count, &first, why)
+				       : find_cores(card, count, &first, why);
+	if (!r) {
 		card->cores |= mask_of(first, count);
 		*ret_first = first;
-		r = 0;
-		break;
 	}
 	pthread_mutex_unlock(&cards.lock);
-	if (r)
-		reason_add(why, r,
-			   "%s: no %u adjacent cores are free: other connections of this process "
-			   "have the rest",
-			   card->name, count);
 	return r;
 }
 
@@ -147,6 +177,8 @@ void cards_give_cores(struct card_handle *card, unsigned int first, unsigned int
 {
 	pthread_mutex_lock(&cards.lock);
 	card->cores &= ~mask_of(first, count);
+	if (card->dev->ops->cores_give)
+		card->dev->ops->cores_give(card->dev, first);
 	pthread_mutex_unlock(&cards.lock);
 }
 

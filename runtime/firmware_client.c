@@ -201,14 +201,18 @@ static uint64_t context_at(const struct fw_client *client, unsigned int n, size_
 
 /*
  * A status of all ones is what a card gives that has lost power or link. No register of the eDMA
- * reads so on one that is there.
+ * reads so on one that is there; nor, where a driver keeps the registers, the begin of its areas.
  */
 static int check_ones(struct fw_client *client, struct reason *why)
 {
 	uint32_t value;
 	int r = client->dev->ops->bar_read(client->dev, METIS_BAR_EDMA, METIS_EDMA_WR_ENGINE_EN,
-					   &value, sizeof(value), why);
+					   &value, sizeof(value), NULL);
 
+	if (r == -EPERM)
+		r = l2_read(client, METIS_SYSCTL_OFFSET, &value, sizeof(value), why);
+	else if (r)
+		reason_add(why, r, "the card's registers can't be read: %s", strerror(-r));
 	if (r || value != UINT32_MAX)
 		return r;
 	atomic_store(&client->gone, true);
@@ -509,6 +513,31 @@ static int call_firmware(struct fw_client *client, unsigned int n, struct fw_cal
 		return r;
 	r = do_call(client, n, call, why);
 	pthread_mutex_unlock(&client->contexts[n].lock);
+	return r;
+}
+
+int fw_client_adopt(struct fw_client *client, unsigned int n, struct reason *why)
+{
+	struct fw_context *context = &client->contexts[n];
+	struct reason inner = {0};
+	uint64_t sts;
+	int r;
+
+	pthread_mutex_lock(&context->lock);
+	r = read_sts(client, n, &sts, why);
+	if (!r) {
+		context->seq = METIS_FW_STS_SEQ(sts);
+		context->arg_written = false;
+		context->stuck = METIS_FW_STS_STATE(sts) > METIS_FW_STS_DONE;
+		if (context->stuck)
+			cancel(client, n, -EBUSY, &inner);
+		if (context->stuck)
+			r = reason_add(why, -EBUSY,
+				       "core %u does not end a command of a program before: reset "
+				       "the card",
+				       n);
+	}
+	pthread_mutex_unlock(&context->lock);
 	return r;
 }
 

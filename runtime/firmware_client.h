@@ -50,6 +50,15 @@ int fw_client_init(struct fw_client *client, struct axdev *dev, struct reason *w
 void fw_client_deinit(struct fw_client *client);
 
 /**
+ * fw_client_adopt() - begin to use a context that another program may have used since init
+ *
+ * A command it left running is ended.
+ *
+ * Return: 0; -EBUSY that command does not end; -ENODEV.
+ */
+int fw_client_adopt(struct fw_client *client, unsigned int context, struct reason *why);
+
+/**
  * fw_client_load() - have a module that is in card memory executed from now on
  * @context: 0-3
  * @ret_module: handle

@@ -275,6 +275,7 @@ axrModelInstance *axr_load_model_instance(axrConnection *connection, axrModel *m
 		return NULL;
 	}
 	r = instance_load(instance, &p, &why);
+	instance_tell_losses(instance, true);
 	if (!r)
 		return instance;
 	axr_destroy(&instance->base);
@@ -294,8 +295,7 @@ axrResult tethys_instance_stats(axrModelInstance *instance, struct tethys_instan
 	pthread_mutex_lock(&instance->stats_lock);
 	stats = instance->stats;
 	pthread_mutex_unlock(&instance->stats_lock);
-	stats.lost_irqs =
-		__atomic_load_n(&instance->connection->card->dev->lost_irqs, __ATOMIC_RELAXED);
+	stats.lost_irqs = axdev_lost_irqs(instance->connection->card->dev, true);
 	stats.core = instance->lead;
 	stats.cores = instance->cores;
 	memset(ret_stats, 0, bytes);

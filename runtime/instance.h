@@ -59,5 +59,7 @@ struct axrModelInstance {
 void instance_runs_init(struct axrModelInstance *instance);
 /* Kind of a failure of a load or a run; -ENODEV and the like: the connection. */
 axrResult instance_result(int err);
+/* A warning, once for each card, if interrupts got lost; @now: those of just before too. */
+void instance_tell_losses(const struct axrModelInstance *instance, bool now);
 
 #endif

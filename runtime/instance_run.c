@@ -283,17 +283,17 @@ static int run_double(struct axrModelInstance *instance, const axrArgument *inpu
 }
 
 /* Once for each card, by whoever notices: the transfers are right, only slower. */
-static void tell_losses(const struct axrModelInstance *instance)
+void instance_tell_losses(const struct axrModelInstance *instance, bool now)
 {
 	struct card_handle *card = instance->connection->card;
 
-	if (!__atomic_load_n(&card->dev->lost_irqs, __ATOMIC_RELAXED) ||
-	    atomic_exchange(&card->loss_told, true))
+	if (!axdev_lost_irqs(card->dev, now) || atomic_exchange(&card->loss_told, true))
 		return;
 	axr_log(instance->base.context, AXR_LOG_WARNING,
 		"%s: an interrupt of the card got lost; it was done all the same, and is asked from "
-		"now on (tethys.healing=0 makes it an error)",
-		card->name);
+		"now on (%s makes it an error)",
+		card->name,
+		card->dev->ops->losses ? "its driver's parameter healing=0" : "tethys.healing=0");
 }
 
 static axrResult locked_run(struct axrModelInstance *instance, const axrArgument *inputs,
@@ -308,7 +308,7 @@ static axrResult locked_run(struct axrModelInstance *instance, const axrArgument
 	else
 		r = run_once(instance, inputs, outputs, &why);
 	pthread_mutex_unlock(&instance->lock);
-	tell_losses(instance);
+	instance_tell_losses(instance, false);
 	return r ? axr_error_set(instance->base.context, instance_result(r), &why, NULL)
 		 : AXR_SUCCESS;
 }

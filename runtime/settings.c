@@ -11,6 +11,7 @@ struct connect_properties {
 	bool device_firmware_check;
 	const char *engine;
 	const char *personality;
+	const char *dma;
 	bool healing;
 	bool dma_poll;
 	unsigned int dma_timeout_ms;
@@ -23,6 +24,7 @@ static const struct prop_spec specs[] = {
 	{"device_firmware_check", PROP_BOOL, AT(device_firmware_check), 0, 0},
 	{"tethys.engine", PROP_TEXT, AT(engine), 0, 0},
 	{"tethys.personality", PROP_TEXT, AT(personality), 0, 0},
+	{"tethys.dma", PROP_TEXT, AT(dma), 0, 0},
 	{"tethys.healing", PROP_BOOL, AT(healing), 0, 0},
 	{"tethys.dma_poll", PROP_BOOL, AT(dma_poll), 0, 0},
 	{"tethys.dma_timeout_ms", PROP_UINT, AT(dma_timeout_ms), 0, TIMEOUT_MS_MAX},
@@ -59,6 +61,7 @@ int settings_read(const struct propset *properties, struct settings *ret_setting
 			{
 				.engine = p.engine,
 				.personality = p.personality,
+				.dma = p.dma,
 				.dma_timeout_ms = p.dma_timeout_ms,
 				.dma_poll = p.dma_poll,
 				.no_healing = !p.healing,

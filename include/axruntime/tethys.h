@@ -9,8 +9,12 @@
  *	tethys.healing		1 (default): a command or transfer that is done although its interrupt
  *				never came succeeds, and the loss is counted; 0: it is an error;
  *				else TETHYS_HEALING
- *	tethys.dma_timeout_ms	of each transfer; 0 (default): 1000 and 1 for each MiB
- *	tethys.dma_poll		1: never rely on interrupts for transfers
+ *	tethys.dma		metis-ADDRESS only: "user" (default): transfers of any memory;
+ *				"dmabuf": through buffers of the dma-heap; "auto": these where there
+ *				is a dma-heap; else TETHYS_DMA
+ *	tethys.dma_timeout_ms	of each transfer; 0 (default): 1000 and 1 for each MiB; not of
+ *				metis-ADDRESS, whose driver has a parameter for it
+ *	tethys.dma_poll		1: never rely on interrupts for transfers; the same
  *	tethys.timeout_ms	of a run, default 30000
  *	tethys.load_timeout_ms	of a load, default 120000
  *

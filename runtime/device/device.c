@@ -10,6 +10,7 @@
 
 /* In the order axdev_list() names them. */
 static const struct axdev_backend *const backends[] = {
+	&axdev_chardev,
 	&axdev_vfio,
 	&axdev_vfio_user,
 	&axdev_sim,
@@ -22,6 +23,8 @@ static const struct axdev_backend *backend_of(const char *name)
 	for (i = 0; i < sizeof(backends) / sizeof(backends[0]); i++) {
 		n = strlen(backends[i]->scheme);
 		if (!strncmp(name, backends[i]->scheme, n) && (!name[n] || name[n] == ':'))
+			return backends[i];
+		if (backends[i]->owns && backends[i]->owns(name))
 			return backends[i];
 	}
 	return NULL;
@@ -38,8 +41,8 @@ int axdev_open(const char *name, const struct axdev_options *options, struct axd
 	backend = backend_of(name);
 	if (!backend)
 		return reason_add(why, -EINVAL,
-				  "device \"%.100s\" is of no known kind: use vfio:ADDRESS, "
-				  "sim or vfio-user:PATH",
+				  "device \"%.100s\" is of no known kind: use metis-ADDRESS, "
+				  "vfio:ADDRESS, sim or vfio-user:PATH",
 				  name);
 	return backend->open(name, options ? options : &defaults, ret_dev, why);
 }
@@ -100,8 +103,17 @@ void axdev_deinit(struct axdev *dev)
 {
 	free((char *)dev->options.personality);
 	free((char *)dev->options.engine);
+	free((char *)dev->options.dma);
 	dev->options.personality = NULL;
 	dev->options.engine = NULL;
+	dev->options.dma = NULL;
+}
+
+/* Return: false: no memory. */
+static bool copy_text(const char *text, const char **ret_copy)
+{
+	*ret_copy = text ? strdup(text) : NULL;
+	return !text || *ret_copy;
 }
 
 int axdev_init(struct axdev *dev, const struct axdev_ops *ops, const char *name,
@@ -115,12 +127,10 @@ int axdev_init(struct axdev *dev, const struct axdev_ops *ops, const char *name,
 	dev->options = *options;
 	dev->options.personality = NULL;
 	dev->options.engine = NULL;
-	if (options->personality)
-		dev->options.personality = strdup(options->personality);
-	if (options->engine)
-		dev->options.engine = strdup(options->engine);
-	if ((options->personality && !dev->options.personality) ||
-	    (options->engine && !dev->options.engine)) {
+	dev->options.dma = NULL;
+	if (!copy_text(options->personality, &dev->options.personality) ||
+	    !copy_text(options->engine, &dev->options.engine) ||
+	    !copy_text(options->dma, &dev->options.dma)) {
 		axdev_deinit(dev);
 		return reason_add(why, -ENOMEM, "out of memory");
 	}

@@ -2,10 +2,10 @@
 /*
  * One way to reach a card: one struct of functions, one file each.
  *
- * Names: "sim" or "sim:N", "vfio-user:PATH", "vfio:0000:86:00.0" or "vfio"; later "metis-0:1:0"
- * (chardev).
+ * Names: "metis-0:86:0", "/dev/metis-0-86-0" or "chardev"; "vfio:0000:86:00.0" or "vfio"; "sim" or
+ * "sim:N"; "vfio-user:PATH".
  * Backends that see raw BARs (sim, vfio-user, vfio) implement struct axdev_pci_ops and get DMA and
- * interrupt bookkeeping from pci.c; a backend behind a kernel driver implements struct axdev_ops.
+ * interrupt bookkeeping from pci.c; chardev, behind a kernel driver, implements struct axdev_ops.
  */
 #ifndef TETHYS_RUNTIME_DEVICE_H
 #define TETHYS_RUNTIME_DEVICE_H
@@ -42,11 +42,13 @@ enum axdev_dir {
 
 /* Settings of open; zero is the default of each. */
 struct axdev_options {
-	const char *personality;     /* sim: card_config.personality */
-	const char *engine;	     /* sim: card_config.engine */
+	const char *personality; /* sim: card_config.personality */
+	const char *engine;	 /* sim: card_config.engine */
+	/* Transfers of chardev are its driver's: it has module parameters for these three. */
 	unsigned int dma_timeout_ms; /* per transfer; 0: 1000, plus 10 per MiB */
 	bool dma_poll;		     /* never ask for interrupts */
 	bool no_healing; /* a lost interrupt is an error even when the channel is done */
+	const char *dma; /* chardev: "user", "dmabuf", "auto"; NULL: TETHYS_DMA, else "user" */
 	bool one_socket; /* vfio-user: take the server's DMA messages on the main socket, as QEMU */
 	unsigned int request_timeout_ms; /* vfio-user: of each message; 0: 5000 */
 	int spin_us; /* most time to watch for a completion before sleeping; 0: 320, negative: never */
@@ -86,6 +88,16 @@ struct axdev_ops {
 	int (*irq_wait)(struct axdev *dev, unsigned int number, unsigned int timeout_ms,
 			struct reason *why);
 	void (*irq_clear)(struct axdev *dev, unsigned int number);
+	/*
+	 * Reserve @count adjacent cores among all programs that share the card, until given back or
+	 * closed. NULL, all three: nobody shares it.
+	 * Return: 0 and the lowest core; -EBUSY; -ENODEV.
+	 */
+	int (*cores_take)(struct axdev *dev, unsigned int count, unsigned int *ret_first,
+			  struct reason *why);
+	void (*cores_give)(struct axdev *dev, unsigned int first);
+	/* Bring lost_irqs up to date; cheap unless it must be exact @now. */
+	void (*losses)(struct axdev *dev, bool now);
 	/* Bus reset; all loaded modules are gone. */
 	int (*reset)(struct axdev *dev, struct reason *why);
 };
@@ -99,13 +111,15 @@ struct axdev {
 };
 
 struct axdev_backend {
-	const char *scheme; /* "sim" */
+	const char *scheme;		/* "sim" */
+	bool (*owns)(const char *name); /* names without the scheme; NULL: there are none */
 	int (*open)(const char *name, const struct axdev_options *options, struct axdev **ret_dev,
 		    struct reason *why);
 	/* Calls @found with the name of each card there is to open; may be NULL: none to find. */
 	void (*list)(void (*found)(void *ctx, const char *name), void *ctx);
 };
 
+extern const struct axdev_backend axdev_chardev;
 extern const struct axdev_backend axdev_sim;
 extern const struct axdev_backend axdev_vfio;
 extern const struct axdev_backend axdev_vfio_user;
@@ -126,6 +140,14 @@ void axdev_close(struct axdev *dev); /* NULL is fine */
  * by ','
  */
 void axdev_list(void (*found)(void *ctx, const char *name), void *ctx);
+
+/* Interrupts found lost since the card was opened; @now: not just about. */
+static inline uint64_t axdev_lost_irqs(struct axdev *dev, bool now)
+{
+	if (dev->ops->losses)
+		dev->ops->losses(dev, now);
+	return __atomic_load_n(&dev->lost_irqs, __ATOMIC_RELAXED);
+}
 
 /**
  * axdev_init() - for backends: fill the common part; strings of @options are copied

@@ -169,11 +169,7 @@ static size_t device_width(const void *at, size_t len)
 	return width;
 }
 
-/*
- * memcpy() may use wide, overlapping or repeated accesses: fine for memory, but a bus splits them
- * as it likes, and a hypervisor that traps them can't decode all.
- */
-static void device_read(void *buf, const volatile uint8_t *at, size_t len)
+void axdev_mmio_read(void *buf, const volatile uint8_t *at, size_t len)
 {
 	uint8_t *to = buf;
 	size_t width;
@@ -193,7 +189,7 @@ static void device_read(void *buf, const volatile uint8_t *at, size_t len)
 	}
 }
 
-static void device_write(volatile uint8_t *at, const void *buf, size_t len)
+void axdev_mmio_write(volatile uint8_t *at, const void *buf, size_t len)
 {
 	const uint8_t *from = buf;
 	uint64_t value = 0;
@@ -221,7 +217,7 @@ int axdev_pci_l2_read(struct axdev_pci *pci, uint64_t offset, void *buf, size_t 
 	if (!at)
 		return pci->bus->bar_read(pci, METIS_BAR_L2, offset, buf, len, why);
 	if (pci->l2_is_device)
-		device_read(buf, at, len);
+		axdev_mmio_read(buf, at, len);
 	else
 		memcpy(buf, at, len);
 	return 0;
@@ -235,7 +231,7 @@ int axdev_pci_l2_write(struct axdev_pci *pci, uint64_t offset, const void *buf, 
 	if (!at)
 		return pci->bus->bar_write(pci, METIS_BAR_L2, offset, buf, len, why);
 	if (pci->l2_is_device)
-		device_write(at, buf, len);
+		axdev_mmio_write(at, buf, len);
 	else
 		memcpy(at, buf, len);
 	/* Before any doorbell that tells of it. */
@@ -309,7 +305,7 @@ static void pci_buf_free(struct axdev *dev, struct axdev_buf *buf)
 	memset(buf, 0, sizeof(*buf));
 }
 
-static int check_xfer(int channel, uint64_t card_addr, size_t len, struct reason *why)
+int axdev_pci_check_xfer(int channel, uint64_t card_addr, size_t len, struct reason *why)
 {
 	if (!len)
 		return reason_add(why, -EINVAL, "a transfer of zero bytes");
@@ -324,7 +320,7 @@ static int check_xfer(int channel, uint64_t card_addr, size_t len, struct reason
 static int pci_xfer(struct axdev *dev, enum axdev_dir dir, int channel, uint64_t card_addr,
 		    const struct axdev_buf *buf, size_t offset, size_t len, struct reason *why)
 {
-	int err = check_xfer(channel, card_addr, len, why);
+	int err = axdev_pci_check_xfer(channel, card_addr, len, why);
 
 	if (err)
 		return err;
@@ -344,7 +340,7 @@ static int pci_xfer_user(struct axdev *dev, enum axdev_dir dir, int channel, uin
 
 	if (!pci->bus->user_begin)
 		return -ENOTSUP;
-	err = check_xfer(channel, card_addr, len, why);
+	err = axdev_pci_check_xfer(channel, card_addr, len, why);
 	if (!err)
 		err = pci->bus->user_begin(pci, dir, ptr, len, &buf.iova, why);
 	if (err)

@@ -449,6 +449,61 @@ static const struct axdev_ops fake_ops = {
 	.irq_clear = fake_irq_clear,
 };
 
+/* --- what a driver adds --- */
+
+static int fake_cores_take(struct axdev *dev, unsigned int count, unsigned int *ret_first,
+			   struct reason *why)
+{
+	unsigned int first, n;
+
+	for (first = 0; first + count <= METIS_CORES; first++)
+		if (!(fake.others & ((1u << count) - 1) << first))
+			break;
+	if (first + count > METIS_CORES)
+		return reason_add(why, -EBUSY, "fake: no cores");
+	for (n = first; fake.left_sts && n < first + count; n++)
+		*sts_of((struct fake_dev *)dev, n) = htole64(fake.left_sts);
+	*ret_first = first;
+	return 0;
+}
+
+static void fake_cores_give(struct axdev *dev, unsigned int first)
+{
+	(void)dev;
+	(void)first;
+	atomic_fetch_add(&fake.given, 1);
+}
+
+static void fake_losses(struct axdev *dev, bool now)
+{
+	(void)now;
+	dev->lost_irqs = atomic_load(&fake.driver_losses);
+}
+
+/* Registers are the driver's. */
+static int shared_bar_read(struct axdev *dev, unsigned int bar, uint64_t offset, void *buf,
+			   size_t len, struct reason *why)
+{
+	if (bar == METIS_BAR_EDMA)
+		return reason_add(why, -EPERM, "fake: no registers");
+	return fake_bar_read(dev, bar, offset, buf, len, why);
+}
+
+static const struct axdev_ops shared_ops = {
+	.close = fake_close,
+	.bar_read = shared_bar_read,
+	.bar_write = fake_bar_write,
+	.buf_alloc = fake_buf_alloc,
+	.buf_free = fake_buf_free,
+	.xfer = fake_xfer,
+	.xfer_user = fake_xfer_user,
+	.irq_wait = fake_irq_wait,
+	.irq_clear = fake_irq_clear,
+	.cores_take = fake_cores_take,
+	.cores_give = fake_cores_give,
+	.losses = fake_losses,
+};
+
 int axdev_open(const char *name, const struct axdev_options *options, struct axdev **ret_dev,
 	       struct reason *why)
 {
@@ -459,7 +514,7 @@ int axdev_open(const char *name, const struct axdev_options *options, struct axd
 	if (fake.open_err)
 		return reason_add(why, fake.open_err, "fake: can't be opened");
 	dev = calloc(1, sizeof(*dev));
-	dev->dev.ops = &fake_ops;
+	dev->dev.ops = fake.shared ? &shared_ops : &fake_ops;
 	dev->dev.options = *options;
 	strcpy(dev->dev.name, name);
 	dev->l2 = mmap(NULL, METIS_BAR_L2_BYTES, PROT_READ | PROT_WRITE,

@@ -31,6 +31,12 @@ struct fake_card {
 	atomic_bool gone; /* everything is -ENODEV from now on */
 	atomic_bool ones; /* as power lost: reads give ones, nothing happens any more */
 	bool two_cards;	  /* list vfio-user:/fake as well */
+	/* A driver shares it out to several programs. */
+	bool shared;
+	uint32_t others;   /* cores that other programs have */
+	uint64_t left_sts; /* of the cores' contexts when they are taken: what was there before */
+	atomic_uint driver_losses;
+	atomic_uint given; /* calls of cores_give */
 
 	/* seen */
 	atomic_uint opens, closes;

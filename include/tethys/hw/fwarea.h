@@ -132,6 +132,40 @@ struct metis_datastream_area {
 } METIS_PACKED;
 METIS_ASSERT_SIZE(struct metis_datastream_area, 264);
 
+/*
+ * Stream n, right after the area: a ring that the firmware fills and the host empties. Positions
+ * are bytes from the start of the buffer, equal when the ring is empty. Source: driver (layout).
+ */
+struct metis_datastream {
+	__le32 read_pos; /* the host's */
+	__le32 capacity; /* bytes of the ring */
+	__le32 write_pos;
+	__le32 reg;
+	__le64 buffer; /* card address */
+	__le64 bytes;  /* of the buffer */
+	__le32 type;   /* enum metis_datastream_type */
+	__le32 opcode;
+	__le32 core;
+	char name[32];
+	__le32 reserved;
+} METIS_PACKED;
+METIS_ASSERT_SIZE(struct metis_datastream, 80);
+METIS_ASSERT_AT(struct metis_datastream, write_pos, 8);
+METIS_ASSERT_AT(struct metis_datastream, reg, 12);
+METIS_ASSERT_AT(struct metis_datastream, buffer, 16);
+METIS_ASSERT_AT(struct metis_datastream, bytes, 24);
+METIS_ASSERT_AT(struct metis_datastream, type, 32);
+METIS_ASSERT_AT(struct metis_datastream, name, 44);
+
+#define METIS_DATASTREAM_ABSENT 0xffu /* in index[]; so no source is above 254 */
+#define METIS_DATASTREAM_MSI METIS_BITS(9, 0) /* reg: number signalled when there is data */
+#define METIS_DATASTREAM_ENABLE METIS_BIT(31) /* reg */
+
+enum metis_datastream_type {
+	METIS_DATASTREAM_TEXT = 0,
+	METIS_DATASTREAM_BINARY = 1,
+};
+
 /* Board information. The vendor's layout is not public: ours (guess), so only Tethys reads it. */
 struct metis_board {
 	__le32 board_type; /* axrBoardType: 2 PCIe card */
