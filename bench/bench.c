@@ -37,7 +37,7 @@ double bench_median(double *values, size_t count)
 	return count % 2 ? values[count / 2] : (values[count / 2 - 1] + values[count / 2]) / 2;
 }
 
-static void find_command(char *path, size_t bytes)
+void bench_find_command(char *path, size_t bytes)
 {
 	const char *given = getenv("TETHYS");
 	char self[PATH_MAX];
@@ -77,7 +77,7 @@ int bench_card_start(struct bench_card *card, const char *engine, struct reason 
 		return reason_add(why, -errno, "%s: %s", card->dir, strerror(errno));
 	snprintf(path, sizeof(path), "%s/card", card->dir);
 	snprintf(card->device, sizeof(card->device), "vfio-user:%s", path);
-	find_command(command, sizeof(command));
+	bench_find_command(command, sizeof(command));
 	fflush(NULL); /* the child's copy of unwritten lines would come out twice */
 	card->pid = fork();
 	if (card->pid == 0) {

@@ -18,6 +18,9 @@ double bench_now_us(void);
 /* Median of @values[count], which is sorted on return; 0 for none. */
 double bench_median(double *values, size_t count);
 
+/* The command: TETHYS, else beside the bench programs' folder, else what PATH has. */
+void bench_find_command(char *path, size_t bytes);
+
 /* A card process of our own, for the vfio-user rows. */
 struct bench_card {
 	pid_t pid;
@@ -28,8 +31,6 @@ struct bench_card {
 /**
  * bench_card_start() - start `tethys card` and wait until it listens
  * @engine: "onnx" or "null"
- *
- * The command is found in TETHYS, else beside the bench programs' folder, else in PATH.
  *
  * Return: 0 or a negative errno with @why set.
  */

@@ -34,6 +34,8 @@ static int card_build(struct card *card, struct reason *why)
 	if (!card->personality)
 		return reason_add(why, -EINVAL, "No firmware personality \"%s\"",
 				  card->config.personality);
+	card->config.mirror_dma |= card->personality->vmsi_for_dma;
+	card->config.latch_target |= card->personality->latch_target;
 	ret = card_bus_create(&card->gate);
 	if (!ret)
 		ret = card_memory_create(card, &card->memory);
@@ -63,8 +65,6 @@ int card_create(const struct card_config *config, struct card **ret_card, struct
 		card_destroy(card);
 		return ret;
 	}
-	card->config.mirror_dma |= card->personality->vmsi_for_dma;
-	card->config.latch_target |= card->personality->latch_target;
 	/* The names were the caller's; the parts have looked them up. */
 	card->config.personality = card->personality->name;
 	card->config.engine = NULL;

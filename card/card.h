@@ -189,7 +189,7 @@ void *card_l2(struct card *card, int *ret_fd, size_t *ret_trapped);
 
 void card_reset(struct card *card, enum card_reset kind);
 void card_stats(const struct card *card, struct card_stats *ret_stats);
-/* True while no channel runs and no context is busy. */
+/* True while no channel runs, no context is busy and no virtual MSI is due. */
 bool card_idle(const struct card *card);
 
 /* Put @data to @addr in the interrupt window, through the same door as an IMWr. */

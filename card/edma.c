@@ -507,6 +507,7 @@ static void tell(const struct edma_job *job, const struct edma_imwr *message)
 		return;
 	/* A refused message is counted by who refuses it; the job is done all the same. */
 	card_imwr_ticket(card, message->addr, message->data, &job->tell);
+	card_firmware_dma_told(card, number, &job->tell);
 }
 
 /* edma->lock is held. */
@@ -594,15 +595,15 @@ static bool job_end(const struct edma_job *job, enum edma_end end, struct edma_i
 }
 
 /*
- * Will telling be over in no time? A write to memory, the firmware's virtual MSI among them, may
- * take a round trip to another process.
+ * Will telling be over in no time? A write to memory, the firmware's own virtual MSI among them, may
+ * take a round trip to another process. One that it mirrors is on a thread of the firmware.
  */
 static bool is_quick(const struct card_edma *edma, const struct edma_imwr *message)
 {
 	const struct card *card = edma->card;
 
-	return !card->personality->dma_vm && !card->config.mirror_dma &&
-	       message->addr >= METIS_MSI_WINDOW_BASE && message->addr <= METIS_MSI_WINDOW_LAST;
+	return !card->personality->dma_vm && message->addr >= METIS_MSI_WINDOW_BASE &&
+	       message->addr <= METIS_MSI_WINDOW_LAST;
 }
 
 bool card_edma_finish(struct edma_job *job, enum edma_end end)

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The firmware's life: boot, commands in and results out, resets. One thread a context, made with
- * its first command, does the work, so that a store to a register never waits for an engine.
+ * its first command, does the work, so that a store to a register never waits for an engine. One
+ * more mirrors interrupts of channels, where that is asked for (firmware_irq.c).
  */
 #include <endian.h>
 #include <errno.h>
@@ -226,10 +227,11 @@ void card_firmware_l2_written(struct card *card, uint32_t offset, size_t len)
 bool card_firmware_idle(const struct card_firmware *firmware)
 {
 	struct card_firmware *fw = (struct card_firmware *)firmware; /* for its lock only */
-	bool idle = true;
 	unsigned int n;
+	bool idle;
 
 	pthread_mutex_lock(&fw->lock);
+	idle = fw_mirror_idle(fw);
 	for (n = 0; n < METIS_CORES; n++) {
 		const struct fw_worker *worker = fw->workers[n];
 
@@ -300,6 +302,7 @@ void card_firmware_reset(struct card_firmware *fw, bool keep_host_driver, bool c
 	atomic_fetch_add(&fw->resets, 1);
 	retire_workers(fw);
 	join_left(fw);
+	fw_mirror_forget(fw);
 	/* Nobody retired writes to card memory any more, though they may still read it. */
 	if (cold)
 		card_memory_clear(fw->card->memory);
@@ -331,6 +334,11 @@ int card_firmware_create(struct card *card, struct card_firmware **ret_firmware,
 		return err;
 	}
 	boot(fw, false, true);
+	err = fw_mirror_start(fw);
+	if (err) {
+		card_firmware_destroy(fw);
+		return reason_add(why, err, "no thread for the firmware");
+	}
 	*ret_firmware = fw;
 	return 0;
 }
@@ -354,6 +362,7 @@ void card_firmware_destroy(struct card_firmware *fw)
 {
 	if (!fw)
 		return;
+	fw_mirror_stop(fw);
 	destroy_workers(fw);
 	if (fw->engine)
 		fw->ops->destroy(fw->engine);

@@ -20,6 +20,7 @@
 #include <tethys/hw/fwarea.h>
 #include <tethys/hw/fwproto.h>
 #include <tethys/hw/memory.h>
+#include <tethys/hw/pci.h>
 
 #include "card/bus.h"
 #include "card/engine/engine.h"
@@ -30,6 +31,14 @@
  * their interrupt stuck in the bus. With so many a context gets no new thread.
  */
 #define FW_RETIRED_MAX 8
+
+/*
+ * How long after a channel's IMWr the firmware mirrors it, in milliseconds. A guess: the eDMA sends
+ * its message at once by itself, and the firmware is a small core that polls. What matters is that
+ * the two are apart: the VT-d that QEMU plays has one fault record, and of two faults in the same
+ * instant the host hears of one.
+ */
+#define FW_MIRROR_MS 50
 
 /* Where the areas are, from the start of L2. Ours to choose: hosts follow the references. */
 #define FW_CONTEXT_OFFSET(n) (METIS_FW_AREAS_OFFSET + (n) * sizeof(struct metis_context))
@@ -95,13 +104,28 @@ struct fw_worker {
 	struct fw_worker *next;
 };
 
+/*
+ * Sets the virtual-MSI words of channels, with mirror_dma where the personality has a host-driver
+ * area and leaves IMWr to the host. @thread and @started change with the card's life only; the
+ * rest is protected by firmware.lock.
+ */
+struct fw_mirror {
+	pthread_t thread;
+	bool started;
+	pthread_cond_t wake;
+	bool quit;
+	bool active; /* the thread is at a word that is no longer in @due_ns */
+	/* When a number's word is to be set, CLOCK_MONOTONIC; 0: not. One for all done until then. */
+	uint64_t due_ns[METIS_MSI_VECTORS];
+};
+
 struct card_firmware {
 	struct card *card;
 	const struct engine_ops *ops;
 	struct engine *engine;
 	void *l2;
 
-	_Atomic uint32_t resets; /* the word of fw_worker.ticket; written under @lock */
+	_Atomic uint32_t resets; /* the word of the threads' tickets; written under @lock */
 	/* Protects all below, and cmd, sts and replies in card memory. Never held for long. */
 	pthread_mutex_t lock;
 	uint64_t boots; /* since power-on */
@@ -111,6 +135,7 @@ struct card_firmware {
 	struct fw_worker *workers[METIS_CORES]; /* NULL before a context's first command */
 	struct fw_worker *retired;
 	struct fw_module *modules[METIS_FW_MODULES_MAX];
+	struct fw_mirror mirror;
 
 	/* Protects the log ring. A leaf. */
 	pthread_mutex_t log_lock;
@@ -144,6 +169,16 @@ void fw_command_execute(struct fw_worker *worker, const struct fw_command *comma
 int fw_reason_errno(enum metis_fw_reason reason);
 /* Drop a reference; the last one unloads. Called without locks. */
 void fw_module_put(struct card_firmware *fw, struct fw_module *module);
+
+/* --- firmware_irq.c --- */
+/* Return: 0, also when there is nothing to mirror; negative errno. */
+int fw_mirror_start(struct card_firmware *fw);
+/* Waits for a word that is on its way; what is due later is dropped. */
+void fw_mirror_stop(struct card_firmware *fw);
+/* Nothing is due any more. Needs fw->lock. */
+void fw_mirror_forget(struct card_firmware *fw);
+/* Needs fw->lock. */
+bool fw_mirror_idle(const struct card_firmware *fw);
 
 /* --- firmware_log.c --- */
 void fw_log_reset(struct card_firmware *fw, bool clear);

@@ -112,10 +112,16 @@ bool card_firmware_idle(const struct card_firmware *firmware);
  */
 void card_firmware_raise(struct card *card, unsigned int number, const struct card_ticket *ticket);
 /*
- * An eDMA channel is done with a remote interrupt asked for, before that goes out. True: the
- * firmware raises the interrupt itself (dma_vm), no IMWr is to be sent.
+ * An eDMA channel is done with a remote interrupt asked for. True: the firmware has raised the
+ * interrupt itself (dma_vm), no IMWr is to be sent.
  */
 bool card_firmware_dma_done(struct card *card, unsigned int number,
+			    const struct card_ticket *ticket);
+/*
+ * Else, after the IMWr: some milliseconds later the firmware sets the virtual-MSI word, where it
+ * mirrors channels. Does not wait.
+ */
+void card_firmware_dma_told(struct card *card, unsigned int number,
 			    const struct card_ticket *ticket);
 
 /* --- thread.c --- */

@@ -26,7 +26,8 @@ int cmd_demo(int argc, char **argv)
 		.summary =
 			"Run ResNet18 (untrained) and a face detector on photos: on a card in this\n"
 			"process, and on a card process that is started and ended for it. Then in the lab:\n"
-			"on a host VM with an IOMMU, and in a guest that gets the card by VFIO.",
+			"on a host VM with an IOMMU, and in a guest that gets the card by VFIO, where they\n"
+			"fail until the driver heals lost interrupts.",
 		.examples = "  tethys demo\n"
 			    "  tethys demo --assets /srv/assets --output /tmp/photos\n",
 		.options = options,

@@ -40,7 +40,7 @@ struct demo {
 	struct demo_row row[4];
 	size_t rows;
 	struct json_object *files; /* of the marked photos */
-	struct json_object *lab;   /* rows of the lab */
+	struct json_object *lab;   /* what came out of it; NULL: nothing did */
 };
 
 /* One network on one device. */
@@ -266,7 +266,7 @@ static int run_demo(struct demo *demo, struct reason *why)
 	if (!demo->options->json)
 		print_files(demo);
 	if (demo->options->lab)
-		rc = demo_lab(demo->options->json ? demo->lab : NULL);
+		rc = demo_lab(demo->options->json ? &demo->lab : NULL);
 	if (demo->options->json)
 		print_json(demo);
 	return rc;
@@ -277,7 +277,6 @@ int demo_main(const struct demo_options *options)
 	struct demo demo = {
 		.options = options,
 		.files = json_object_new_array(),
-		.lab = json_object_new_array(),
 	};
 	struct reason why = {0};
 	int rc;

@@ -225,7 +225,9 @@ static void print_hint(int code, const struct run *run)
 		term_hint("a model is an .onnx file with fixed shapes and its weights inside, a "
 			  "model.json that names one, or a folder with one of them.");
 	else if (!run->job.instance)
-		term_hint("the card's engine refused it; does ONNX Runtime alone load the file?");
+		term_hint(
+			"'tethys dma' tests the way to the card; if that is fine, its engine refused "
+			"the model: does ONNX Runtime alone load it?");
 	else
 		term_hint("'tethys model info %s' shows what the model wants.",
 			  run->options->job.model);

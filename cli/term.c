@@ -40,6 +40,21 @@ const char *term_off(FILE *stream)
 	return colours_wanted(stream) ? "\033[0m" : "";
 }
 
+/* Asked of the variables, since setlocale() knows only what is installed where the command runs. */
+bool term_utf8(void)
+{
+	static const char *const variables[] = {"LC_ALL", "LC_CTYPE", "LANG"};
+	const char *value;
+	size_t i;
+
+	for (i = 0; i < sizeof(variables) / sizeof(variables[0]); i++) {
+		value = getenv(variables[i]);
+		if (value && *value)
+			return strcasestr(value, "utf-8") || strcasestr(value, "utf8");
+	}
+	return false;
+}
+
 static void say(enum term_style style, const char *mark, const char *fmt, va_list ap)
 {
 	char text[4096];

@@ -21,6 +21,8 @@ enum term_style {
 /* Escape sequence that starts @style on @stream, "" where colours are not wanted. */
 const char *term_on(FILE *stream, enum term_style style);
 const char *term_off(FILE *stream);
+/* Whether the user's locale is one of UTF-8. */
+bool term_utf8(void);
 
 /**
  * term_error() - one message on stderr, "error: ..."

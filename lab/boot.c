@@ -164,7 +164,10 @@ static int load_driver(struct lab_vm *vm, bool lab_vfio, const char *driver, con
 
 	if (!strcmp(driver, "none"))
 		return 0;
-	snprintf(metis, sizeof(metis), "lab-metis %s", parameters ? parameters : "");
+	if (snprintf(metis, sizeof(metis), "lab-metis %s", parameters ? parameters : "") >=
+	    (int)sizeof(metis))
+		return reason_add(why, -EINVAL, "driver parameters: longer than %zu bytes",
+				  sizeof(metis));
 	if (!strcmp(driver, LAB_DRIVER_METIS))
 		script = metis;
 	else if (lab_vfio)
@@ -242,6 +245,8 @@ static int guest_argv(struct lab_run *run, enum lab_where where, struct lab_argv
 		.memory_mib = guest->memory_mib,
 		.cpus = guest->cpus,
 		.hugepages = guest->hugepages,
+		.prealloc = guest->prealloc,
+		.numa = guest->numa,
 		.viommu = guest->viommu,
 		.console_port = run->console[n],
 	};

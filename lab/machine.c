@@ -315,17 +315,28 @@ static void add_guest_memory(struct builder *b, const struct lab_guest_machine *
 			     const char *irqchip)
 {
 	add(b, "-machine");
-	add(b, BARE_Q35 ",kernel-irqchip=%s%s", irqchip, m->hugepages ? ",memory-backend=ram" : "");
+	add(b, BARE_Q35 ",kernel-irqchip=%s%s", irqchip,
+	    m->hugepages && !m->numa ? ",memory-backend=ram" : "");
 	add(b, "-smp");
 	add(b, "%u", m->cpus);
 	add(b, "-m");
 	add(b, "%uM", m->memory_mib);
-	if (!m->hugepages)
-		return;
+	if (m->prealloc)
+		add(b, "-mem-prealloc");
+	if (m->hugepages || m->numa)
+		add(b, "-object");
 	/* Now rather than by a SIGBUS later, when there are too few. */
-	add(b, "-object");
-	add(b, "memory-backend-file,id=ram,size=%uM,mem-path=/dev/hugepages,prealloc=on,share=off",
-	    m->memory_mib);
+	if (m->hugepages)
+		add(b,
+		    "memory-backend-file,id=ram,size=%uM,mem-path=/dev/hugepages,prealloc=on,"
+		    "share=off",
+		    m->memory_mib);
+	else if (m->numa)
+		add(b, "memory-backend-ram,id=ram,size=%uM", m->memory_mib);
+	if (!m->numa)
+		return;
+	add(b, "-numa");
+	add(b, "node,memdev=ram");
 }
 
 static void add_guest_card(struct builder *b, const struct lab_guest_machine *m)

@@ -82,6 +82,8 @@ struct lab_guest_machine {
 	const char *irqchip; /* "on", "split"; NULL: what fits */
 	unsigned int memory_mib, cpus;
 	bool hugepages;		  /* RAM from /dev/hugepages of the host VM, preallocated */
+	bool prealloc;		  /* -mem-prealloc */
+	bool numa;		  /* a node is named, of all of the memory */
 	bool viommu;		  /* an emulated VT-d in the guest, with interrupt remapping */
 	const char *console_port; /* path of a port in the host VM, for output only */
 };

@@ -87,7 +87,7 @@ struct lab_scenario_guest {
 	char *driver_parameters; /* as of the host */
 	struct lab_strings modules;
 	unsigned int memory_mib, cpus;
-	bool hugepages, viommu;
+	bool hugepages, prealloc, numa, viommu;
 };
 
 enum lab_where {

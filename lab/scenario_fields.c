@@ -405,6 +405,8 @@ static const struct lab_key guest_table[] = {
 	 .max = MEMORY_MAX_MIB},
 	{.name = "cpus", .set = set_number, .offset = GUEST(cpus), .min = 1, .max = CPUS_MAX},
 	{.name = "hugepages", .set = lab_set_flag, .offset = GUEST(hugepages)},
+	{.name = "prealloc", .set = lab_set_flag, .offset = GUEST(prealloc)},
+	{.name = "numa", .set = lab_set_flag, .offset = GUEST(numa)},
 	{.name = "viommu", .set = lab_set_flag, .offset = GUEST(viommu)},
 };
 KEYS(lab_guest_keys, "[guest]", guest_table);

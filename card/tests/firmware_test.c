@@ -219,6 +219,13 @@ static void test_detach_keeps_a_deaf_engine_out_of_the_next_owners_memory(void)
 	host_down(&host);
 }
 
+static void again(struct host *host, enum card_reset kind)
+{
+	reset_by_kind(host, kind);
+	host_bus_master(host, true);
+	host_enable_msi(host, 5, 0);
+}
+
 static void set_host_driver(struct host *host, uint32_t ctrl, uint64_t target, uint32_t size)
 {
 	struct metis_host_driver hdrv = {.ctrl = ctrl, .target = target, .size = size};
@@ -426,20 +433,43 @@ static bool up_with(struct host *host, bool mirror_dma, bool latch_target)
 	return good;
 }
 
-static void test_irq_mirrored_dma_sets_its_flag_before_the_imwr(void)
+/* How long after the message the word came, and only after it. */
+static void see_the_message(struct host *host, unsigned int vector)
+{
+	/* However long the message takes. */
+	host_sleep_us(2 * FW_MIRROR_MS * 1000);
+	EXPECT_EQ(vmsi_word(host, vector), 0);
+	host->seen = host_now_ms();
+}
+
+static void see_the_word(struct host *host, uint64_t iova)
+{
+	if (iova >= HOST_BASE + 4096)
+		return;
+	EXPECT(host_now_ms() - host->seen >= FW_MIRROR_MS);
+	host->seen = 0;
+}
+
+static void test_irq_mirrored_dma_sets_its_flag_a_while_after_the_imwr(void)
 {
 	struct host host;
 
 	ASSERT(up_with(&host, true, false));
-	host.on_msi = see_flag;
+	host.on_msi = see_the_message;
+	host.on_dma = see_the_word;
 	set_host_driver(&host, 1, HOST_BASE, 4096);
 	host_start_single(&host, true, 2, METIS_EDMA_RIE, 8, HOST_BASE + 4096, METIS_DDR_BASE);
 	EXPECT(host_wait(host_msi_is, &host, 1));
-	EXPECT_EQ(host.seen, METIS_VMSI_SET);
+	EXPECT(host_wait(host_is_idle, &host, 0));
 	EXPECT_EQ(host.msi[METIS_IRQ_DMA_WRITE(2)], 1);
+	EXPECT_EQ(vmsi_word(&host, METIS_IRQ_DMA_WRITE(2)), METIS_VMSI_SET);
+	EXPECT_EQ(host.calls, 2);
 	host_start_single(&host, false, 3, METIS_EDMA_RIE, 8, HOST_BASE + 4096, METIS_DDR_BASE);
 	EXPECT(host_wait(host_msi_is, &host, 2));
+	EXPECT(host_wait(host_is_idle, &host, 0));
 	EXPECT_EQ(vmsi_word(&host, METIS_IRQ_DMA_READ(3)), METIS_VMSI_SET);
+	EXPECT_EQ(host.calls, 4);
+	EXPECT_EQ(host.seen, 0);
 	/* Who asks for nothing is told nothing. */
 	host_start_single(&host, false, 0, METIS_EDMA_LIE, 8, HOST_BASE + 4096, METIS_DDR_BASE);
 	EXPECT_EQ(host_finish(&host, false, 0), METIS_EDMA_CS_STOPPED);
@@ -447,6 +477,131 @@ static void test_irq_mirrored_dma_sets_its_flag_before_the_imwr(void)
 	EXPECT_EQ(vmsi_word(&host, METIS_IRQ_DMA_READ(0)), 0);
 	EXPECT_EQ(host.msi_total, 2);
 	host_down(&host);
+}
+
+/* Moves nothing, so that the only DMA is that of the word. */
+static void tell_of_nothing(struct host *host, bool write, unsigned int index)
+{
+	uint32_t total = host->msi_total;
+
+	host_start_single(host, write, index, METIS_EDMA_RIE, 0, HOST_BASE, METIS_DDR_BASE);
+	EXPECT(host_wait(host_msi_is, host, total + 1));
+	EXPECT_EQ(host_finish(host, write, index), METIS_EDMA_CS_STOPPED);
+}
+
+static void see_offset(struct host *host, uint64_t iova)
+{
+	host->seen |= 1ull << (iova - HOST_BASE) / 4;
+}
+
+/* A card that mirrors, with the word of write channel 0 stuck on its way to the host. */
+static bool up_with_a_word_on_its_way(struct host *host)
+{
+	if (!up_with(host, true, false))
+		return false;
+	set_host_driver(host, 1, HOST_BASE, 4096);
+	host->on_dma = see_offset;
+	host->hold = true;
+	tell_of_nothing(host, true, 0);
+	EXPECT(!card_idle(host->card));
+	EXPECT(host_wait(host_calls_are, host, 1));
+	EXPECT(!card_idle(host->card));
+	return true;
+}
+
+static void test_irq_mirrored_dma_done_meanwhile_shares_a_flag(void)
+{
+	struct host host;
+
+	ASSERT(up_with_a_word_on_its_way(&host));
+	/* Not with the one on its way: the host may have taken that already. */
+	tell_of_nothing(&host, true, 0);
+	tell_of_nothing(&host, true, 0);
+	tell_of_nothing(&host, true, 0);
+	tell_of_nothing(&host, false, 1);
+	tell_of_nothing(&host, false, 1);
+	EXPECT_EQ(host.calls, 1);
+	host.hold = false;
+	EXPECT(host_wait(host_is_idle, &host, 0));
+	EXPECT_EQ(host.calls, 3);
+	EXPECT_EQ(host.seen, 1ull << METIS_IRQ_DMA_WRITE(0) | 1ull << METIS_IRQ_DMA_READ(1));
+	host_down(&host);
+}
+
+static void test_irq_mirrored_dma_of_before_a_reset_sets_no_flag_after_it(void)
+{
+	static const enum card_reset kinds[] = {CARD_RESET_FLR, CARD_RESET_BUS, CARD_RESET_COLD};
+	_Atomic uint32_t resets = 1;
+	const struct card_ticket late = {&resets, 0};
+	struct host host;
+	size_t i;
+
+	for (i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
+		ASSERT(up_with_a_word_on_its_way(&host));
+		tell_of_nothing(&host, false, 1);
+		again(&host, kinds[i]);
+		/* The target is good, of old or anew. */
+		set_host_driver(&host, 1, HOST_BASE, 4096);
+		card_firmware_dma_told(host.card, METIS_IRQ_DMA_READ(2), &late);
+		EXPECT(!card_idle(host.card));
+		host.hold = false;
+		EXPECT(host_wait(host_is_idle, &host, 0));
+		host_sleep_us(2 * FW_MIRROR_MS * 1000);
+		EXPECT_EQ(host.calls, 1);
+		EXPECT_EQ(host.seen, 1ull << METIS_IRQ_DMA_WRITE(0));
+		/* And the next one is as ever. */
+		host_setup_edma(&host);
+		tell_of_nothing(&host, false, 3);
+		EXPECT(host_wait(host_is_idle, &host, 0));
+		EXPECT_EQ(host.calls, 2);
+		EXPECT_EQ(vmsi_word(&host, METIS_IRQ_DMA_READ(3)), METIS_VMSI_SET);
+		host_down(&host);
+	}
+}
+
+static void test_irq_mirrored_dma_is_dropped_by_a_detach_and_by_the_end(void)
+{
+	struct host host;
+
+	ASSERT(up_with(&host, true, false));
+	set_host_driver(&host, 1, HOST_BASE, 4096);
+	tell_of_nothing(&host, true, 0);
+	EXPECT_EQ(card_detach(host.card), 0);
+	/* It may just have been at it. */
+	EXPECT(host_wait(host_is_idle, &host, 0));
+	/* Without a bus a channel still runs, and nobody resets it before the end. */
+	host_reg_set(&host, METIS_EDMA_WR_ENGINE_EN, 1);
+	host_start_single(&host, true, 0, METIS_EDMA_RIE, 0, HOST_BASE, METIS_DDR_BASE);
+	EXPECT_EQ(host_finish(&host, true, 0), METIS_EDMA_CS_STOPPED);
+	host_down(&host);
+	ASSERT(up_with(&host, true, false));
+	set_host_driver(&host, 1, HOST_BASE, 4096);
+	tell_of_nothing(&host, true, 0);
+	host_down(&host); /* a sanitizer sees what would be left over */
+}
+
+/* 1.8.0 raises these interrupts itself, word first; 1.3.2 has no area to find a word by. */
+static void test_irq_mirrored_dma_needs_an_area_and_an_imwr(void)
+{
+	static const char *const names[] = {"1.3.2", "1.8.0"};
+	struct host host;
+	size_t i;
+
+	for (i = 0; i < 2; i++) {
+		ASSERT(host_up(&host, &(struct card_config){.personality = names[i],
+							    .engine = "null",
+							    .keep_imwr = -1,
+							    .mirror_dma = true}));
+		EXPECT(!host.card->firmware->mirror.started);
+		memset(host.mem, 0, 4096);
+		host.on_msi = see_flag;
+		set_host_driver(&host, 1, HOST_BASE, 4096);
+		tell_of_nothing(&host, true, 0);
+		EXPECT(host_wait(host_is_idle, &host, 0));
+		EXPECT_EQ(host.seen, i ? METIS_VMSI_SET : 0);
+		EXPECT_EQ(host.calls, i);
+		host_down(&host);
+	}
 }
 
 static void test_irq_dma_is_mirrored_by_no_personality_itself(void)
@@ -473,13 +628,6 @@ static bool flag_lands(struct host *host, uint64_t target)
 	EXPECT(host_wait(host_msi_is, host, total + 1));
 	memcpy(&word, host->mem + (target - HOST_BASE), sizeof(word));
 	return word == METIS_VMSI_SET;
-}
-
-static void again(struct host *host, enum card_reset kind)
-{
-	reset_by_kind(host, kind);
-	host_bus_master(host, true);
-	host_enable_msi(host, 5, 0);
 }
 
 static void test_irq_latched_target_stays_until_the_power_goes(void)
@@ -517,6 +665,7 @@ static void test_irq_target_is_latched_by_mirrored_dma_too(void)
 	set_host_driver(&host, 1, HOST_BASE, 4096);
 	host_start_single(&host, true, 0, METIS_EDMA_RIE, 8, HOST_BASE + 16384, METIS_DDR_BASE);
 	EXPECT(host_wait(host_msi_is, &host, 1));
+	EXPECT(host_wait(host_is_idle, &host, 0));
 	set_host_driver(&host, 1, HOST_BASE + 4096, 4096);
 	EXPECT(flag_lands(&host, HOST_BASE));
 	/* One that the bus refuses is tried, said and survived. */
@@ -525,6 +674,7 @@ static void test_irq_target_is_latched_by_mirrored_dma_too(void)
 	host_setup_edma(&host);
 	host_start_single(&host, true, 0, METIS_EDMA_RIE, 8, HOST_BASE + 16384, METIS_DDR_BASE);
 	EXPECT(host_wait(host_msi_is, &host, 3));
+	EXPECT(host_wait(host_is_idle, &host, 0));
 	EXPECT_EQ(host_cs(&host, true, 0), METIS_EDMA_CS_STOPPED);
 	expect_log(&host, "virtual MSI 8: write to 0x149800020 failed: EFAULT");
 	host_down(&host);
@@ -632,7 +782,11 @@ int main(void)
 	RUN(test_irq_without_a_sound_host_driver_area_is_only_a_message);
 	RUN(test_irq_refused_flag_is_logged_and_the_message_sent);
 	RUN(test_irq_dma_done_is_the_firmwares_with_dma_vm_only);
-	RUN(test_irq_mirrored_dma_sets_its_flag_before_the_imwr);
+	RUN(test_irq_mirrored_dma_sets_its_flag_a_while_after_the_imwr);
+	RUN(test_irq_mirrored_dma_done_meanwhile_shares_a_flag);
+	RUN(test_irq_mirrored_dma_of_before_a_reset_sets_no_flag_after_it);
+	RUN(test_irq_mirrored_dma_is_dropped_by_a_detach_and_by_the_end);
+	RUN(test_irq_mirrored_dma_needs_an_area_and_an_imwr);
 	RUN(test_irq_dma_is_mirrored_by_no_personality_itself);
 	RUN(test_irq_latched_target_stays_until_the_power_goes);
 	RUN(test_irq_target_is_latched_by_mirrored_dma_too);

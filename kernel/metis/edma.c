@@ -4,7 +4,7 @@
  *
  * A channel's list is a ring of RING elements and a link back. A short transfer is written into it
  * and started. Of a long one the ring is refilled while the engine goes on: what was consumed is
- * told by the channel's list pointer, what is valid by the cycle bit, which changes its meaning with
+ * told by the channel's list pointer, what is valid by the cycle bit, whose meaning changes with
  * every lap. Only an engine that came to an element that wasn't there yet is started again.
  *
  * Register accesses are what a transfer costs the CPU, and in a guest each may be an exit. So a
@@ -24,18 +24,20 @@
 #define RING 168u
 #define FIRST_MAX (RING - 1) /* never full, or all and nothing consumed would look the same */
 #define WATERMARK (RING / 2)
-#define STORE_MAX 8u	  /* elements that are stored rather than fetched */
+#define STORE_MAX 4u	  /* elements that are stored rather than fetched */
 #define ELEMENT_MAX SZ_4M /* so that progress can be seen */
 #define FETCH_CHANNEL 3
 #define SPIN_US 20
 #define PAUSE_MAX_US 1000
-#define STOP_WITHIN_US 100000
-#define FETCH_WITHIN_US 100000
+#define STOP_WITHIN_US 2000000 /* far more than silicon takes: a virtual machine may stand still */
+#define FETCH_WITHIN_US 2000000
 #define LOOKS_IN_TIMEOUT 20 /* the first look at a silent channel is after that part of it */
 #define GRACE_MS 10	    /* an interrupt may be on its way */
-#define PROBE_MIN HZ
-#define PROBE_MAX (64 * HZ)
+#define PROBE_MIN (1ul * HZ)
+#define PROBE_MAX (64ul * HZ)
 #define UNKNOWN U32_MAX
+#define LOST "DMA %s CH%u: done, but its interrupt (number %u) got lost"
+#define TEST_IT "'tethys dma --device %s' tests both directions"
 
 /* Pieces of memory, merged where they follow each other on the bus. */
 struct cursor {
@@ -94,15 +96,16 @@ static void ch_write(struct metis_chan *ch, u32 reg, u32 value)
 	bar_write(ch->mdev, reg_of(ch, reg), value);
 }
 
-/* For what only we change. */
-static void ch_set(struct metis_chan *ch, u32 reg, u32 value)
+/*
+ * The list pointer's upper half is the only address that the engine itself never changes: lists are
+ * in L2, while SAR and DAR are those of the last element.
+ */
+static void set_llp_hi(struct metis_chan *ch, u32 value)
 {
-	u32 *shadow = &ch->shadow[reg / sizeof(*shadow)];
-
-	if (*shadow == value && value != UNKNOWN)
+	if (ch->llp_hi == value && value != UNKNOWN)
 		return;
-	ch_write(ch, reg, value);
-	*shadow = value;
+	ch_write(ch, METIS_EDMA_CH_LLP_HI, value);
+	ch->llp_hi = value;
 }
 
 static void doorbell(const struct metis_chan *ch, u32 bits)
@@ -148,6 +151,15 @@ static int read_cs(const struct metis_chan *ch)
 	u32 control = ch_read(ch, METIS_EDMA_CH_CONTROL1);
 
 	return control == U32_MAX ? -ENODEV : (int)METIS_GET(METIS_EDMA_CS, control);
+}
+
+/*
+ * Asked before the register is read that decides: between the two this thread, or the machine it is
+ * in, may have been kept waiting for longer than that.
+ */
+static bool is_over(ktime_t since, u64 us)
+{
+	return ktime_us_delta(ktime_get(), since) > us;
 }
 
 /* Longer the longer it takes already, so that little time is added and few reads are needed. */
@@ -282,24 +294,26 @@ static void store_list(const struct metis_chan *ch, unsigned int slot, unsigned 
 static int fetch_by(struct metis_chan *by, dma_addr_t from, u64 to, u32 bytes)
 {
 	ktime_t start = ktime_get();
+	bool over;
 	int cs;
 
 	ch_write(by, METIS_EDMA_CH_CONTROL1, 0);
 	ch_write(by, METIS_EDMA_CH_SIZE, bytes);
 	ch_write(by, METIS_EDMA_CH_SAR_LO, lower_32_bits(from));
-	ch_set(by, METIS_EDMA_CH_SAR_HI, upper_32_bits(from));
+	ch_write(by, METIS_EDMA_CH_SAR_HI, upper_32_bits(from));
 	ch_write(by, METIS_EDMA_CH_DAR_LO, lower_32_bits(to));
-	ch_set(by, METIS_EDMA_CH_DAR_HI, upper_32_bits(to));
+	ch_write(by, METIS_EDMA_CH_DAR_HI, upper_32_bits(to));
 	/* The list is in memory before the engine looks: writel() orders it. */
 	doorbell(by, 0);
 	stat_start(by);
 	for (;;) {
+		over = is_over(start, FETCH_WITHIN_US);
 		cs = read_cs(by);
 		if (cs == METIS_EDMA_CS_STOPPED)
 			return 0;
 		if (cs < 0 || cs == METIS_EDMA_CS_HALTED)
 			return -EIO;
-		if (ktime_us_delta(ktime_get(), start) > FETCH_WITHIN_US)
+		if (over)
 			return -ETIMEDOUT;
 		pause_after(start);
 	}
@@ -348,17 +362,22 @@ static void produce(struct run *r)
 	unsigned int slot = r->put % RING;
 	unsigned int space = FIRST_MAX - (r->put - r->got);
 	unsigned int count = min3(space, r->total - r->put, RING - slot), i;
+	bool first = !r->put;
 
 	for (i = 0; i < count; i++)
 		build_element(r, i == count - 1);
+	/* What follows the first part takes the end's place. */
+	if (!first)
+		r->ch->end = 0;
 	if (slot + count == RING) {
 		link_back(r);
 		count++;
-	} else if (!r->got && r->put == count) {
-		/* In the first lap nobody knows what is left here. */
-		r->ch->list[count++] = (struct metis_edma_element){
+	} else if (first && r->ch->end != count) {
+		/* In the first lap nobody knows what is left there. */
+		r->ch->list[count] = (struct metis_edma_element){
 			.control = cpu_to_le32(METIS_EDMA_TCB),
 		};
+		r->ch->end = count++;
 	}
 	if (fetch_list(r, slot, count))
 		store_list(r->ch, slot, count);
@@ -380,7 +399,7 @@ static void start(struct run *r)
 
 	ch_write(r->ch, METIS_EDMA_CH_CONTROL1, METIS_EDMA_LLE | METIS_EDMA_CCS);
 	ch_write(r->ch, METIS_EDMA_CH_LLP_LO, lower_32_bits(list));
-	ch_set(r->ch, METIS_EDMA_CH_LLP_HI, upper_32_bits(list));
+	set_llp_hi(r->ch, upper_32_bits(list));
 	trace_metis_start(r->mdev, r->x->to_card, r->ch->n, r->put);
 	doorbell(r->ch, 0);
 	stat_start(r->ch);
@@ -415,20 +434,15 @@ static int read_position(struct run *r)
 	return 0;
 }
 
-static u64 ms_without_progress(const struct run *r)
-{
-	return ktime_ms_delta(ktime_get(), r->progress);
-}
-
 /* Seconds of a parameter, which may have been set to anything. */
 static unsigned int seconds(unsigned int value)
 {
 	return clamp(value, 1u, 3600u);
 }
 
-static u64 timeout_ms(void)
+static u64 timeout_us(void)
 {
-	return seconds(READ_ONCE(metis_params.dma_timeout)) * MSEC_PER_SEC;
+	return (u64)seconds(READ_ONCE(metis_params.dma_timeout)) * USEC_PER_SEC;
 }
 
 /* Return: enum metis_edma_cs; -ENODEV; -EIO. */
@@ -440,7 +454,7 @@ static int look(struct run *r)
 		return cs;
 	if (cs == METIS_EDMA_CS_STOPPED && !streams(r)) {
 		r->got = r->put;
-	} else if (streams(r) || ms_without_progress(r) > timeout_ms() / 2) {
+	} else if (streams(r) || is_over(r->progress, timeout_us() / 2)) {
 		err = read_position(r);
 		if (err)
 			return err;
@@ -452,16 +466,16 @@ static int look(struct run *r)
 static int stop_channel(struct metis_chan *ch)
 {
 	ktime_t start = ktime_get();
+	bool over;
 	int cs;
 
 	doorbell(ch, METIS_EDMA_DOORBELL_STOP);
 	for (;;) {
+		over = is_over(start, STOP_WITHIN_US);
 		cs = read_cs(ch);
-		if (cs < 0)
-			break;
-		if (cs != METIS_EDMA_CS_RUNNING)
+		if (cs >= 0 && cs != METIS_EDMA_CS_RUNNING)
 			return 0;
-		if (ktime_us_delta(ktime_get(), start) > STOP_WITHIN_US)
+		if (cs < 0 || over)
 			break;
 		pause_after(start);
 	}
@@ -481,11 +495,9 @@ static const char *const cs_words[] = {
 
 static int timed_out(struct run *r, int cs)
 {
-	metis_err(
-		r->mdev,
-		"DMA %s CH%u timed out (number %u, element %u of %u): %s; 'tethys dma --device %s' tests both directions\n",
-		engine(r->ch), r->ch->n, number_of(r->ch), r->got, r->total, cs_words[cs],
-		r->mdev->name);
+	metis_err(r->mdev, "DMA %s CH%u timed out (number %u, element %u of %u): %s; " TEST_IT "\n",
+		  engine(r->ch), r->ch->n, number_of(r->ch), r->got, r->total, cs_words[cs],
+		  r->mdev->name);
 	spin_lock(&r->mdev->stats_lock);
 	r->mdev->timeouts++;
 	spin_unlock(&r->mdev->stats_lock);
@@ -540,6 +552,13 @@ static int given_up(struct run *r, int err)
 	return err;
 }
 
+/* stats_lock is held. Trials whether interrupts are back become rarer. */
+static void probe_later(struct metis_dev *mdev)
+{
+	mdev->probe_after = clamp(2 * mdev->probe_after, PROBE_MIN, PROBE_MAX);
+	mdev->probe_at = jiffies + mdev->probe_after;
+}
+
 /* Interrupts get lost: from now on without. */
 static void interrupt_lost(struct run *r)
 {
@@ -553,19 +572,15 @@ static void interrupt_lost(struct run *r)
 	r->ch->lost++;
 	first = !mdev->polling;
 	if (heals()) {
-		mdev->probe_after =
-			clamp_t(unsigned long, 2 * mdev->probe_after, PROBE_MIN, PROBE_MAX);
-		mdev->probe_at = jiffies + mdev->probe_after;
+		probe_later(mdev);
 		mdev->polling = true;
 	}
 	spin_unlock(&mdev->stats_lock);
 	r->poll = heals();
 	if (first)
-		dev_warn_ratelimited(
-			&mdev->pdev->dev,
-			"DMA %s CH%u: done, but its interrupt (number %u) got lost%s\n",
-			engine(r->ch), r->ch->n, number_of(r->ch),
-			r->poll ? "; polling until interrupts come back" : "");
+		dev_warn_ratelimited(&mdev->pdev->dev, LOST "%s\n", engine(r->ch), r->ch->n,
+				     number_of(r->ch),
+				     r->poll ? "; polling until interrupts come back" : "");
 }
 
 /* --- waiting --- */
@@ -632,6 +647,8 @@ static void finished(struct run *r)
 /* One look. Return: 0 done; -EAGAIN it goes on; else how it failed. */
 static int step(struct run *r)
 {
+	ktime_t progress = r->progress;
+	bool over = is_over(progress, timeout_us());
 	int cs = look(r);
 
 	if (cs < 0)
@@ -650,7 +667,7 @@ static int step(struct run *r)
 		doorbell(r->ch, 0);
 		stat_start(r->ch);
 	}
-	if (ms_without_progress(r) > timeout_ms())
+	if (over && r->progress == progress)
 		return timed_out(r, cs);
 	return -EAGAIN;
 }
@@ -733,8 +750,7 @@ static void choose_how_to_wait(struct run *r)
 	r->ask = !r->poll;
 	if (mdev->polling && !metis_params.dma_poll && time_after(jiffies, mdev->probe_at)) {
 		r->ask = true;
-		mdev->probe_after = min_t(unsigned long, 2 * mdev->probe_after, PROBE_MAX);
-		mdev->probe_at = jiffies + mdev->probe_after;
+		probe_later(mdev);
 	}
 	spin_unlock(&mdev->stats_lock);
 	r->look = first_look();
@@ -845,19 +861,24 @@ int metis_edma_init(struct metis_dev *mdev)
 	unsigned int i;
 	int err = 0;
 
-	for (i = 0; !err && i < 2 * METIS_EDMA_CHANNELS; i++)
+	for (i = 0; !err && i < METIS_CHANNELS; i++)
 		err = channel_init(mdev, i / METIS_EDMA_CHANNELS, i % METIS_EDMA_CHANNELS);
 	metis_edma_forget(mdev);
 	return err;
+}
+
+static void forget_channel(struct metis_chan *ch)
+{
+	ch->llp_hi = UNKNOWN;
+	ch->end = 0;
 }
 
 void metis_edma_forget(struct metis_dev *mdev)
 {
 	unsigned int i;
 
-	for (i = 0; i < 2 * METIS_EDMA_CHANNELS; i++)
-		memset32(mdev->chan[i / METIS_EDMA_CHANNELS][i % METIS_EDMA_CHANNELS].shadow,
-			 UNKNOWN, METIS_EDMA_CH_BYTES / 4);
+	for (i = 0; i < METIS_CHANNELS; i++)
+		forget_channel(metis_channel(mdev, i));
 	WRITE_ONCE(mdev->no_fetch, false);
 }
 
@@ -885,8 +906,8 @@ void metis_edma_clear(struct metis_dev *mdev)
 	struct metis_chan *ch;
 	unsigned int i;
 
-	for (i = 0; i < 2 * METIS_EDMA_CHANNELS; i++) {
-		ch = &mdev->chan[i / METIS_EDMA_CHANNELS][i % METIS_EDMA_CHANNELS];
+	for (i = 0; i < METIS_CHANNELS; i++) {
+		ch = metis_channel(mdev, i);
 		ch_write(ch, METIS_EDMA_CH_LLP_LO, 0);
 		ch_write(ch, METIS_EDMA_CH_LLP_HI, 0);
 		ch_write(ch, METIS_EDMA_CH_SAR_LO, 0);

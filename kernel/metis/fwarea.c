@@ -2,8 +2,9 @@
 /*
  * What the firmware offers in L2, and the buffer of ours that it is told of.
  *
- * Every offset and size here comes from the card, so none is used before it was seen to lie within
- * BAR2. A card without firmware shows zeros; then there is nothing, and the driver binds all the same.
+ * Every offset and size here comes from the card, so none is used before it was seen to lie
+ * within BAR2. A card without firmware shows zeros; then there is nothing, and the driver binds all
+ * the same.
  */
 #include <linux/io-64-nonatomic-lo-hi.h>
 
@@ -130,28 +131,26 @@ static void board_text(struct metis_dev *mdev, size_t member, size_t member_byte
 	buf[i] = '\0';
 }
 
-#define BOARD_TEXT(mdev, member, buf, bytes)                   \
-	board_text(mdev, offsetof(struct metis_board, member), \
-		   sizeof_field(struct metis_board, member), buf, bytes)
-
 void metis_fw_version(struct metis_dev *mdev, char *buf, size_t bytes)
 {
-	BOARD_TEXT(mdev, firmware_version, buf, bytes);
+	board_text(mdev, offsetof(struct metis_board, firmware_version),
+		   sizeof_field(struct metis_board, firmware_version), buf, bytes);
 }
 
 void metis_board_name(struct metis_dev *mdev, char *buf, size_t bytes)
 {
-	BOARD_TEXT(mdev, controller_board_type, buf, bytes);
+	board_text(mdev, offsetof(struct metis_board, controller_board_type),
+		   sizeof_field(struct metis_board, controller_board_type), buf, bytes);
 }
 
-s32 metis_context_state(struct metis_dev *mdev, unsigned int n)
+u64 metis_context_state(struct metis_dev *mdev, unsigned int n)
 {
 	u32 at = mdev->fw.contexts;
 
 	if (!at || n >= METIS_CORES)
 		return 1;
-	return readl(mdev->l2 + at + n * sizeof(struct metis_context) +
-		     offsetof(struct metis_context, sts));
+	at += n * sizeof(struct metis_context) + offsetof(struct metis_context, sts);
+	return readl(mdev->l2 + at) | (u64)readl(mdev->l2 + at + sizeof(u32)) << 32;
 }
 
 static bool overlaps(u64 a, u64 a_bytes, u64 b, u64 b_bytes)
@@ -177,10 +176,8 @@ bool metis_card_range_reserved(const struct metis_dev *mdev, u64 card, u64 len)
 int metis_host_alloc(struct metis_dev *mdev)
 {
 	mdev->host = dma_alloc_coherent(&mdev->pdev->dev, HOST_BYTES, &mdev->host_dma, GFP_KERNEL);
-	if (!mdev->host) {
-		metis_warn(mdev, "no memory for virtual MSIs\n");
+	if (!mdev->host)
 		return -ENOMEM;
-	}
 	mdev->target = ALIGN(mdev->host_dma, TARGET_BYTES);
 	mdev->vmsi = mdev->host + (mdev->target - mdev->host_dma);
 	return 0;

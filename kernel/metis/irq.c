@@ -60,14 +60,19 @@ static bool take(struct metis_dev *mdev, unsigned int number)
 	return taken;
 }
 
+static bool take_or_gone(struct metis_dev *mdev, unsigned int number, bool *ret_taken)
+{
+	*ret_taken = take(mdev, number);
+	return *ret_taken || metis_state(mdev) != METIS_UP;
+}
+
 int metis_number_wait(struct metis_dev *mdev, unsigned int number, long timeout)
 {
 	bool taken = false;
 	long left;
 
-	left = wait_event_interruptible_timeout(
-		mdev->number[number].wait,
-		(taken = take(mdev, number)) || metis_state(mdev) != METIS_UP, timeout);
+	left = wait_event_interruptible_timeout(mdev->number[number].wait,
+						take_or_gone(mdev, number, &taken), timeout);
 	if (taken)
 		return 0;
 	if (left < 0)
@@ -109,8 +114,8 @@ void metis_wake_all(struct metis_dev *mdev)
 
 	for (i = 0; i < METIS_VMSI_WORDS; i++)
 		wake_up_all(&mdev->number[i].wait);
-	for (i = 0; i < 2 * METIS_EDMA_CHANNELS; i++)
-		wake_up_all(&mdev->chan[i / METIS_EDMA_CHANNELS][i % METIS_EDMA_CHANNELS].wait);
+	for (i = 0; i < METIS_CHANNELS; i++)
+		wake_up_all(&metis_channel(mdev, i)->wait);
 	wake_up_all(&mdev->msg_wait);
 	mutex_lock(&mdev->files_lock);
 	list_for_each_entry(file, &mdev->files, of_device)
@@ -126,16 +131,21 @@ static bool take_virtual(struct metis_dev *mdev, unsigned int number)
 	return READ_ONCE(mdev->vmsi[number]) && (xchg(&mdev->vmsi[number], 0) & METIS_VMSI_SET);
 }
 
-static void signal_virtual(struct metis_dev *mdev, unsigned int first)
+/* Return: there were some. */
+static bool signal_virtual(struct metis_dev *mdev, unsigned int first)
 {
+	bool any = false;
 	unsigned int i;
 
 	if (!mdev->vmsi)
-		return;
+		return false;
 	for (i = first; i < mdev->fw.numbers; i++) {
-		if (take_virtual(mdev, i))
-			metis_signal(mdev, i);
+		if (!take_virtual(mdev, i))
+			continue;
+		metis_signal(mdev, i);
+		any = true;
 	}
+	return any;
 }
 
 static irqreturn_t handle_one_of_32(int irq, void *data)
@@ -157,13 +167,37 @@ static bool is_awaited(struct metis_dev *mdev, unsigned int number)
 	return wq_has_sleeper(&num->wait) || !list_empty_careful(&num->files);
 }
 
-static void signal_contexts(struct metis_dev *mdev)
+static bool is_over(u64 state)
+{
+	return (s32)lower_32_bits(state) <= 0;
+}
+
+/* What the flags told of needn't be told again. */
+static void note_contexts(struct metis_dev *mdev)
 {
 	unsigned int n;
 
+	for (n = 0; n < METIS_CORES; n++)
+		mdev->told[n] = metis_context_state(mdev, n);
+}
+
+/*
+ * @news: only of state words that have changed since the last time, as of firmware that counts its
+ * commands there. Else an interrupt may be of any context that isn't busy.
+ */
+static void signal_contexts(struct metis_dev *mdev, bool news)
+{
+	unsigned int n;
+	u64 state;
+
 	for (n = 0; n < METIS_CORES; n++) {
-		if (is_awaited(mdev, METIS_IRQ_CONTEXT(n)) && metis_context_state(mdev, n) <= 0)
-			metis_signal(mdev, METIS_IRQ_CONTEXT(n));
+		if (!is_awaited(mdev, METIS_IRQ_CONTEXT(n)))
+			continue;
+		state = metis_context_state(mdev, n);
+		if (!is_over(state) || (news && state == mdev->told[n]))
+			continue;
+		mdev->told[n] = state;
+		metis_signal(mdev, METIS_IRQ_CONTEXT(n));
 	}
 }
 
@@ -172,8 +206,8 @@ static void signal_channels(struct metis_dev *mdev)
 	struct metis_chan *ch;
 	unsigned int i;
 
-	for (i = 0; i < 2 * METIS_EDMA_CHANNELS; i++) {
-		ch = &mdev->chan[i / METIS_EDMA_CHANNELS][i % METIS_EDMA_CHANNELS];
+	for (i = 0; i < METIS_CHANNELS; i++) {
+		ch = metis_channel(mdev, i);
 		if (READ_ONCE(ch->awaited))
 			metis_chan_signal(ch);
 	}
@@ -184,15 +218,16 @@ static irqreturn_t handle_the_only_one(int irq, void *data)
 	struct metis_dev *mdev = data;
 	bool flags = mdev->vmsi && mdev->fw.host_driver;
 
-	if (flags) {
-		signal_virtual(mdev, 0);
-	} else {
+	if (!flags) {
 		metis_signal(mdev, METIS_IRQ_MESSAGE);
 		metis_signal(mdev, METIS_IRQ_AXE_MESSAGE);
+		signal_contexts(mdev, false);
+	} else if (signal_virtual(mdev, 0)) {
+		note_contexts(mdev);
+	} else if (metis_params.healing >= METIS_HEAL_ON) {
+		/* The flags may land elsewhere: at an older owner's address that firmware kept. */
+		signal_contexts(mdev, true);
 	}
-	/* The firmware's flags may land elsewhere: an older owner's address that it kept. */
-	if (!flags || metis_params.healing >= METIS_HEAL_ON)
-		signal_contexts(mdev);
 	if (!flags || metis_params.check_done)
 		signal_channels(mdev);
 	return IRQ_HANDLED;

@@ -115,8 +115,8 @@ struct metis_chan {
 	bool awaited;			 /* a transfer of which an interrupt may come runs */
 	struct metis_edma_element *list; /* host memory of a list's size, coherent */
 	dma_addr_t list_dma;
-	/* What the registers hold, so that it needn't be written again; all ones: unknown. */
-	u32 shadow[METIS_EDMA_CH_BYTES / 4];
+	u32 llp_hi;	  /* in the register; all ones: unknown */
+	unsigned int end; /* element of the list in L2 that is known to end it; 0: none */
 	struct metis_channel_stats stats; /* under stats_lock */
 	u64 lost;			  /* interrupts; under stats_lock */
 };
@@ -188,21 +188,22 @@ struct metis_dev {
 
 	int vectors;		/* 32 or 1 */
 	int irq;		/* of vector 0 */
+	u64 told[METIS_CORES];	/* state words of contexts that were signalled; handler's */
 	struct msi_msg message; /* as the eDMA was told; under irq_lock */
 	struct metis_number number[METIS_VMSI_WORDS];
-	spinlock_t irq_lock;
+	spinlock_t irq_lock; /* numbers, message */
 
 	struct metis_chan chan[2][METIS_EDMA_CHANNELS]; /* [to_card][n] */
 	bool no_fetch;		   /* lists can't be fetched by read channel 3: it failed once */
 	bool polling;		   /* interrupts got lost */
 	unsigned long probe_at;	   /* jiffies: the next transfer then asks for an interrupt again */
 	unsigned long probe_after; /* jiffies */
-	spinlock_t stats_lock;
+	spinlock_t stats_lock;	   /* counters, here and of the channels; probe_* */
 	u64 lost_irqs, polled, timeouts, aborts;
 	struct workqueue_struct *jobs; /* asynchronous transfers */
 
-	struct mutex files_lock;
-	struct list_head files; /* struct metis_file.of_device */
+	struct mutex files_lock; /* files */
+	struct list_head files;	 /* struct metis_file.of_device */
 	struct mutex cores_lock;
 	u32 cores;		       /* in use; under cores_lock */
 	struct metis_file *msg_holder; /* of MSG_LOCK; taken and let go by cmpxchg() */
@@ -210,6 +211,14 @@ struct metis_dev {
 
 	struct dentry *debugfs;
 };
+
+/* Of all channels the one numbered @i. */
+static inline struct metis_chan *metis_channel(struct metis_dev *mdev, unsigned int i)
+{
+	return &mdev->chan[i / METIS_EDMA_CHANNELS][i % METIS_EDMA_CHANNELS];
+}
+
+#define METIS_CHANNELS (2 * METIS_EDMA_CHANNELS)
 
 struct metis_dev *metis_dev_find(int minor); /* with a reference; NULL */
 void metis_dev_put(struct metis_dev *mdev);
@@ -261,8 +270,8 @@ void metis_fw_version(struct metis_dev *mdev, char *buf, size_t bytes);
 void metis_board_name(struct metis_dev *mdev, char *buf, size_t bytes);
 /* Is this range of card memory one that DMA of a program mustn't touch (lists, firmware)? */
 bool metis_card_range_reserved(const struct metis_dev *mdev, u64 card, u64 len);
-/* State word of context @n: > 0 busy, 0 done, < 0 failed; 1 when there is none. */
-s32 metis_context_state(struct metis_dev *mdev, unsigned int n);
+/* State word of context @n; lower half > 0: busy, 0 done, < 0 failed. 1 when there is none. */
+u64 metis_context_state(struct metis_dev *mdev, unsigned int n);
 
 /* --- irq.c --- */
 

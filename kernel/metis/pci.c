@@ -24,21 +24,16 @@ MODULE_PARM_DESC(irq_timeout, "seconds to wait for a DMA interrupt (default: 1)"
 module_param_named(single_msi, metis_params.single_msi, bool, 0444);
 MODULE_PARM_DESC(single_msi, "use one interrupt vector, whatever the machine offers (default: no)");
 module_param_named(healing, metis_params.healing, uint, 0644);
-MODULE_PARM_DESC(
-	healing,
-	"lost DMA interrupts: 2 look early, then poll (default), 1 look when irq_timeout is over, 0 give up");
+MODULE_PARM_DESC(healing,
+		 "lost DMA interrupts: 2 look early and poll (default), 1 look late, 0 give up");
 module_param_named(check_done, metis_params.check_done, bool, 0644);
-MODULE_PARM_DESC(
-	check_done,
-	"with one vector and virtual MSIs, look for DMA that is done (default: yes; no imitates the vendor's 1.4.16)");
+MODULE_PARM_DESC(check_done,
+		 "with one vector, look which DMA is done (default: yes; no as 1.4.16)");
 module_param_named(clean_remove, metis_params.clean_remove, bool, 0644);
-MODULE_PARM_DESC(
-	clean_remove,
-	"leave no addresses in the card when letting go of it (default: yes; no imitates the vendor's driver)");
+MODULE_PARM_DESC(clean_remove, "leave no addresses in the card (default: yes; no as the vendor's)");
 module_param_named(user_registers, metis_params.user_registers, bool, 0644);
-MODULE_PARM_DESC(
-	user_registers,
-	"let everybody who may open the node map the DMA registers and use peer-to-peer DMA, which reach any memory (default: no)");
+MODULE_PARM_DESC(user_registers,
+		 "registers and peer-to-peer DMA for all who may open (default: no)");
 
 /* --- lifetime --- */
 
@@ -149,17 +144,16 @@ static void lock_channels(struct metis_dev *mdev)
 {
 	unsigned int i;
 
-	for (i = 0; i < 2 * METIS_EDMA_CHANNELS; i++)
-		mutex_lock_nested(
-			&mdev->chan[i / METIS_EDMA_CHANNELS][i % METIS_EDMA_CHANNELS].busy, i);
+	for (i = 0; i < METIS_CHANNELS; i++)
+		mutex_lock_nested(&metis_channel(mdev, i)->busy, i);
 }
 
 static void unlock_channels(struct metis_dev *mdev)
 {
 	unsigned int i;
 
-	for (i = 0; i < 2 * METIS_EDMA_CHANNELS; i++)
-		mutex_unlock(&mdev->chan[i / METIS_EDMA_CHANNELS][i % METIS_EDMA_CHANNELS].busy);
+	for (i = 0; i < METIS_CHANNELS; i++)
+		mutex_unlock(&metis_channel(mdev, i)->busy);
 }
 
 /* Inside the gate, so without power. */
@@ -247,7 +241,8 @@ static int start(struct metis_dev *mdev)
 	if (err)
 		goto free_jobs;
 	metis_fw_read(mdev);
-	metis_host_alloc(mdev);
+	if (metis_host_alloc(mdev))
+		metis_warn(mdev, "no buffer for virtual MSIs: going on without\n");
 	err = metis_irq_init(mdev);
 	if (err)
 		goto free_host;

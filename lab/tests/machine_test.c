@@ -136,6 +136,22 @@ static void test_host_memory_is_shared_with_the_card(void)
 	ASSERT_EQ(lab_host_argv(&m, &argv, NULL), 0);
 	EXPECT_HAS(value_of(&argv, "-object"), "memory-backend-memfd,id=ram,size=1536M,share=on");
 	EXPECT_HAS(value_of(&argv, "-machine"), "memory-backend=ram");
+	EXPECT(!has_anywhere(&argv, "-numa"));
+	lab_argv_deinit(&argv);
+}
+
+static void test_guest_memory_as_a_node_and_taken_at_start(void)
+{
+	struct lab_guest_machine m = guest_machine();
+	struct lab_argv argv = {0};
+
+	m.numa = true;
+	m.prealloc = true;
+	ASSERT_EQ(lab_guest_argv(&m, &argv, NULL), 0);
+	EXPECT_HAS(value_of(&argv, "-numa"), "node,memdev=ram");
+	EXPECT_HAS(value_of(&argv, "-object"), "memory-backend-ram,id=ram,size=256M");
+	EXPECT(has_anywhere(&argv, "-mem-prealloc"));
+	EXPECT(!has_anywhere(&argv, "memory-backend=ram"));
 	lab_argv_deinit(&argv);
 }
 
@@ -595,6 +611,7 @@ int main(void)
 	RUN(test_guest_card_by_iommufd_names_its_object);
 	RUN(test_guest_without_card_keeps_its_port);
 	RUN(test_guest_on_hugepages_takes_all_of_them_at_start);
+	RUN(test_guest_memory_as_a_node_and_taken_at_start);
 	RUN(test_guest_viommu_comes_before_the_card);
 	RUN(test_guest_irqchip_is_as_told);
 	RUN(test_guest_with_nonsense_is_refused);

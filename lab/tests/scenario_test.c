@@ -101,7 +101,8 @@ static void test_scenario_machines_take_all_keys(void)
 		"driver = none\nmemory = 2G\nhugepages = 512M\ncpus = 4\niommu = yes\n"
 		"interrupt remapping = no\nvfio = lab\noccupied interrupts = 8\n"
 		"[guest]\npass = iommufd\nkernel = quiet\nirqchip = split\ndriver = vfio-pci\n"
-		"module = a\nmemory = 512M\ncpus = 2\nhugepages = yes\nviommu = yes\n"
+		"module = a\nmemory = 512M\ncpus = 2\nhugepages = yes\nprealloc = yes\n"
+		"numa = yes\nviommu = yes\n"
 		"[guest 2]\npass = none\n" GUEST_STEP "[step b]\nin = guest 2\nrun = true\n");
 	const struct lab_scenario_guest *g;
 
@@ -124,7 +125,7 @@ static void test_scenario_machines_take_all_keys(void)
 	EXPECT(s->host.iommu && !s->host.intremap && s->host.lab_vfio);
 	EXPECT_EQ(s->host.occupied, 8);
 	g = &s->guest[0];
-	EXPECT(g->present && g->hugepages && g->viommu);
+	EXPECT(g->present && g->hugepages && g->prealloc && g->numa && g->viommu);
 	EXPECT_EQ(g->pass, LAB_PASS_IOMMUFD);
 	EXPECT_STR(g->cmdline, "quiet");
 	EXPECT_STR(g->irqchip, "split");

@@ -215,11 +215,19 @@ static void look_for_data(const struct move *move, struct reason *why)
 	chardev_pages_free(there, EVIDENCE_BYTES);
 }
 
-/* What to do about it, innermost; then @lines, then the transfer as a whole. */
-static int explain(const struct move *move, int err, const struct reason *lines, struct reason *why)
+/* At once, not after the other path was tried, which would write the same bytes again. */
+static void gather_evidence(const struct move *move, int err, struct reason *evidence)
 {
 	if (err == -ETIMEDOUT && move->dir == AXDEV_TO_CARD && move->card->dev.options.no_healing)
-		look_for_data(move, why);
+		look_for_data(move, evidence);
+}
+
+/* What is known of it, innermost; then @lines, then the transfer as a whole. */
+static int explain(const struct move *move, int err, const struct reason *evidence,
+		   const struct reason *lines, struct reason *why)
+{
+	if (evidence->text[0])
+		reason_add(why, err, "%s", evidence->text);
 	else if (err == -ENODEV)
 		chardev_gone(move->card, why);
 	else if (err == -EIO)
@@ -233,20 +241,18 @@ static int explain(const struct move *move, int err, const struct reason *lines,
 
 static int run_move(const struct move *move, struct reason *why)
 {
-	struct reason lines = {0};
+	bool dmabuf = move->buf && move->buf->priv;
+	struct reason evidence = {0}, lines = {0};
 	int err;
 
 	if (chardev_guard_hit(move->card->l2_guard))
 		return chardev_gone(move->card, why);
-	if (!move->buf || !move->buf->priv) {
-		err = user_move(move, &lines);
-	} else {
-		err = dmabuf_move(move, &lines);
-		/* As the vendor's runtime does; both failures are told. */
-		if (err == -ETIMEDOUT)
-			err = bounce_move(move, &lines);
-	}
-	return err ? explain(move, err, &lines, why) : 0;
+	err = dmabuf ? dmabuf_move(move, &lines) : user_move(move, &lines);
+	gather_evidence(move, err, &evidence);
+	/* As the vendor's runtime does; both failures are told. */
+	if (dmabuf && err == -ETIMEDOUT)
+		err = bounce_move(move, &lines);
+	return err ? explain(move, err, &evidence, &lines, why) : 0;
 }
 
 static int xfer(struct axdev *dev, enum axdev_dir dir, int channel, uint64_t card_addr,

@@ -2,10 +2,10 @@
 # SPDX-License-Identifier: MIT
 # The programs that test a driver, without one: they start, explain themselves, and say clearly that
 # there is no card. TAP on stdout.
-#	smoke.sh METIS-ABI-TEST METIS-FUZZ METIS-TRANSFERS METIS-LOAD-LOOP
+#	smoke.sh METIS-ABI-TEST METIS-FUZZ METIS-TRANSFERS METIS-LOAD-LOOP METIS-ACCESSES
 set -u
 
-abi=$1 fuzz=$2 transfers=$3 loop=$4
+abi=$1 fuzz=$2 transfers=$3 loop=$4 accesses=$5
 count=0 failed=0
 
 # expect NAME CODE TEXT COMMAND...: its exit code, and a line of output that has the text.
@@ -41,12 +41,17 @@ expect "fuzz: a device that isn't there" 2 "Bail out! " "$fuzz" --device /dev/nu
 expect "fuzz: the seed decides" 0 same same_twice
 expect "transfers: --help has an example" 0 example: "$transfers" --help
 expect "transfers: a device that isn't there" 2 /dev/null/metis "$transfers" --device /dev/null/metis
+expect "accesses: --help has an example" 0 example: "$accesses" --help
+expect "accesses: without pages" 2 "--pages and --bytes" "$accesses" --bytes 1
+expect "accesses: a device that isn't there" 2 /dev/null/metis \
+	"$accesses" --pages 4k --bytes 1 --device /dev/null/metis
 expect "load loop: -h has examples" 0 examples: "$loop" -h
 expect "load loop: without a number" 2 usage: "$loop"
 if ! ls /dev/metis-* >/dev/null 2>&1; then
 	expect "abi: no device at all" 2 "Bail out! no /dev/metis-*" "$abi"
 	expect "fuzz: no device at all" 2 "Bail out! no /dev/metis-*" "$fuzz"
 	expect "transfers: no device at all" 2 "no /dev/metis-*" "$transfers"
+	expect "accesses: no device at all" 2 "no /dev/metis-*" "$accesses" --pages 4k --bytes 1
 fi
 echo "1..$count"
 exit $failed
