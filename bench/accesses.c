@@ -135,7 +135,7 @@ static void print_head(void)
 	       "ratio", "irqs", "ms");
 }
 
-/* The ratio is to the better of the vendor's. Return: 0; 1 it is beside the goal; negative errno. */
+/* The ratio is to the vendor's better one. Return: 0; 1 it is beside the goal; negative errno. */
 static int print_row(const struct transfer *transfer, struct reason *why)
 {
 	uint64_t vendor[VENDOR_NR], ours = 0, best = UINT64_MAX;

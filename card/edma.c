@@ -595,8 +595,8 @@ static bool job_end(const struct edma_job *job, enum edma_end end, struct edma_i
 }
 
 /*
- * Will telling be over in no time? A write to memory, the firmware's own virtual MSI among them, may
- * take a round trip to another process. One that it mirrors is on a thread of the firmware.
+ * Will telling be over in no time? A write to memory, the firmware's own virtual MSI among them,
+ * may take a round trip to another process. One that it mirrors is on a thread of the firmware.
  */
 static bool is_quick(const struct card_edma *edma, const struct edma_imwr *message)
 {

@@ -512,8 +512,8 @@ static void keep_first(void *ctx, const char *name)
 }
 
 /*
- * @name: NULL: a card of the kernel driver, if there is one. It may be shared; then all of its cores
- * are taken, so that the memory that is written to is nobody's.
+ * @name: NULL: a card of the kernel driver, if there is one. It may be shared; then all of its
+ * cores are taken, so that the memory that is written to is nobody's.
  */
 static int open_device(const char *name, struct axdev **ret_dev, struct reason *why)
 {

@@ -24,8 +24,8 @@ struct lab_process;
 int lab_process_start(struct lab_loop *loop, const char *const *argv, const char *log_path,
 		      struct lab_process **ret_process, struct reason *why);
 /*
- * SIGTERM to its group, SIGKILL after @grace_ms, wait; nothing of this when it has ended. Return: its
- * exit code; 128 + signal; -1 not even SIGKILL ended it.
+ * SIGTERM to its group, SIGKILL after @grace_ms, wait; nothing of this when it has ended. Return:
+ * its exit code; 128 + signal; -1 not even SIGKILL ended it.
  */
 int lab_process_stop(struct lab_process *process, int grace_ms);
 void lab_process_destroy(struct lab_process *process); /* NULL is fine; kills what still runs */

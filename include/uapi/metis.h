@@ -87,8 +87,8 @@ enum metis_property {
 };
 
 struct metis_dmabuf_xfer {
-	__u64 card; /* card address */
-	__u64 size; /* bytes */
+	__u64 card;   /* card address */
+	__u64 size;   /* bytes */
 	__u32 offset; /* into the dma-buf */
 	__s32 handle; /* unused */
 	__u32 flags;

@@ -311,7 +311,9 @@ static int fetch_by(struct metis_chan *by, dma_addr_t from, u64 to, u32 bytes)
 		cs = read_cs(by);
 		if (cs == METIS_EDMA_CS_STOPPED)
 			return 0;
-		if (cs < 0 || cs == METIS_EDMA_CS_HALTED)
+		if (cs < 0)
+			return cs;
+		if (cs == METIS_EDMA_CS_HALTED)
 			return -EIO;
 		if (over)
 			return -ETIMEDOUT;
@@ -336,8 +338,9 @@ static int fetch_list(struct run *r, unsigned int slot, unsigned int count)
 	err = fetch_by(by, r->ch->list_dma + offset, list_at(r->ch, r->mdev->fw.lists) + offset,
 		       count * sizeof(*first));
 	first->control = cpu_to_le32(control);
-	if (err) {
+	if (err)
 		stop_channel(by);
+	if (err && err != -ENODEV) {
 		WRITE_ONCE(r->mdev->no_fetch, true);
 		metis_warn(r->mdev, "DMA lists can't be fetched (%d): storing them from now on\n",
 			   err);

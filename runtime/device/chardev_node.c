@@ -260,8 +260,8 @@ void chardev_cores_give(struct axdev *dev, unsigned int first)
 /* --- interrupts --- */
 
 /*
- * A number's signals are counted by the driver for its MSI request, whose time is in seconds, and as
- * poll events of files that attached it. These have a file of their own here, so that an event is
+ * A number's signals are counted by the driver for its MSI request, whose time is in seconds, and
+ * as poll events of files that attached it. These have a file of their own here, so that an event is
  * one signal of this number and nothing else.
  */
 static int waiter_of(struct chardev *card, unsigned int number, struct reason *why)

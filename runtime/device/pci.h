@@ -169,8 +169,8 @@ uint64_t axdev_now_us(void);
 /* Is it a transfer any card could do? Return: 0; -EINVAL. */
 int axdev_pci_check_xfer(int channel, uint64_t card_addr, size_t len, struct reason *why);
 /*
- * Aligned accesses of at most 8 bytes. memcpy() may use wide, overlapping or repeated ones: fine for
- * memory, but a bus splits them as it likes, and a hypervisor that traps them can't decode all.
+ * Aligned accesses of at most 8 bytes. memcpy() may use wide, overlapping or repeated ones: fine
+ * for memory, but a bus splits them as it likes, and a hypervisor that traps them can't decode all.
  */
 void axdev_mmio_read(void *buf, const volatile uint8_t *at, size_t len);
 void axdev_mmio_write(volatile uint8_t *at, const void *buf, size_t len);

@@ -39,9 +39,9 @@ struct sim_irq {
 
 struct sim {
 	struct axdev_pci pci;
+	struct sim_irq irqs[METIS_IRQ_NR]; /* first, as they are aligned to a cache line */
 	struct card *card;
 	bool attached;
-	struct sim_irq irqs[METIS_IRQ_NR];
 	/* Protects the ranges; held for reading while the card copies, so removal waits for copies. */
 	pthread_rwlock_t lock;
 	struct sim_range *ranges;

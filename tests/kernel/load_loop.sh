@@ -41,7 +41,7 @@ esac
 turns=$1
 warm=$(((turns + 9) / 10))
 driver=/sys/bus/pci/drivers/tethys_metis
-running='' failed=0
+running='' count=0 failed=0
 
 bail_out() { echo "Bail out! $*"; stop_all; exit 2; }
 note() { echo "# turn $turn: $*"; }
@@ -52,20 +52,29 @@ wrong() { note "$*"; failed=$((failed + 1)); }
 # wait_until SECONDS COMMAND...: within that time.
 wait_until()
 {
-	tries=$(($1 * 10))
+	tries=$(($1 * 20))
 	shift
 	while ! "$@"; do
 		tries=$((tries - 1))
 		[ $tries -gt 0 ] || return 1
-		sleep 0.1
+		sleep 0.05
 	done
 }
 
 node() { set -- /dev/metis-*; [ -c "$1" ] && echo "$1"; }
 has_node() { node >/dev/null; }
 has_no_node() { ! has_node; }
+has_bytes() { [ -s "$1" ]; }
 card() { for each in "$driver"/0*; do [ -e "$each" ] && echo "${each##*/}" && return; done; return 1; }
-gone() { ! kill -0 "$1" 2>/dev/null; }
+
+# All its threads have ended, though nobody has waited for it yet.
+ended()
+{
+	for each in "/proc/$1/task/"*/stat; do
+		read -r _ _ state _ 2>/dev/null <"$each" || continue
+		[ "$state" = Z ] || return 1
+	done
+}
 
 load()
 {
@@ -77,23 +86,51 @@ load()
 
 # --- programs ---
 
-start() { "$transfers" "$@" >/dev/null 2>"$errors" & running="$running $!"; }
+# What each says is in a file of its own: $running has process/file.
+start()
+{
+	count=$((count + 1))
+	said=$work/$count
+	: >"$said"
+	"$transfers" "$@" >"$said" 2>&1 &
+	running="$running $!/$count"
+	wait_until 10 begun "$!" "$said" || wrong "transfers don't begin within 10 s"
+}
 
-# Programs must end within 10 s of being told to; with what, is told of.
+begun() { has_bytes "$2" || ended "$1"; }
+
+where_it_hangs()
+{
+	for each in "/proc/$1/task/"*; do
+		echo "# ${each##*/}: $(tr '\n' ' ' 2>/dev/null <"$each/stack")"
+	done
+}
+
+# stop_one PROCESS/FILE SIGNAL: it must end within 10 s, and well unless it was killed.
+stop_one()
+{
+	pid=${1%/*} said=$work/${1#*/}
+	if ! wait_until 10 ended "$pid"; then
+		wrong "transfers don't end within 10 s of SIG$2"
+		where_it_hangs "$pid"
+		kill -9 "$pid" 2>/dev/null
+		wait_until 60 ended "$pid" || { running=''; bail_out "process $pid can't be killed"; }
+	fi
+	# The shell tells of a killed one where it is waited for.
+	wait "$pid" 2>/dev/null
+	status=$?
+	[ "$2" = KILL ] || [ $status = 0 ] ||
+		wrong "transfers ended with $status: $(tr '\n' ';' <"$said")"
+	rm -f "$said"
+}
+
 stop_all()
 {
-	signal=${1:-TERM}
-	for pid in $running; do
-		kill -"$signal" "$pid" 2>/dev/null
+	for each_one in $running; do
+		kill -"${1:-TERM}" "${each_one%/*}" 2>/dev/null
 	done
-	for pid in $running; do
-		(sleep 10; kill -9 "$pid") >/dev/null 2>&1 &
-		guard=$!
-		wait "$pid"
-		status=$?
-		kill $guard 2>/dev/null
-		wait $guard 2>/dev/null
-		[ "$signal" = KILL ] || [ $status = 0 ] || wrong "transfers ended with $status: $(cat "$errors")"
+	for each_one in $running; do
+		stop_one "$each_one" "${1:-TERM}"
 	done
 	running=''
 }
@@ -102,8 +139,10 @@ stop_all()
 
 slab() { while read -r key value _; do [ "$key" = Slab: ] && echo $((value * 1024)); done </proc/meminfo; }
 
+# Each processor counts for itself; only the writing adds that up at once.
 pinned()
 {
+	echo 1 2>/dev/null >/proc/sys/vm/stat_refresh
 	acquired=0 released=0
 	while read -r key value; do
 		case $key in
@@ -123,8 +162,9 @@ kernel_complaints()
 {
 	dmesg >"$log"
 	! grep -q "$mark\$" "$log" || sed -i "1,/$mark\$/d" "$log"
-	grep -E 'WARNING|BUG|KASAN|UBSAN|possible |lockdep|DMA-API|leak|Oops|Call Trace|refcount_t|blocked for more' "$log" |
-		head -n 5
+	grep -E -e 'WARNING|BUG|KASAN|UBSAN|possible |lockdep|DMA-API|leak|Oops|Call Trace|refcount_t' \
+		-e 'blocked for more|: DMA .*(timed out|aborted|the card shows)' \
+		-e 'no DMA until a reset|no card after|lists can.t be fetched' "$log" | head -n 5
 }
 
 # --- one turn ---
@@ -133,7 +173,7 @@ kernel_complaints()
 turn_unbind()
 {
 	start --threads 4 --hold
-	sleep "0.$((turn % 7 + 1))"
+	sleep "0.$((turn % 4 + 1))"
 	where=$(card) || { wrong "no card is bound"; return; }
 	! rmmod tethys_metis 2>/dev/null || wrong "unloaded with open files"
 	echo "$where" >"$driver/unbind" || wrong "unbind"
@@ -141,24 +181,25 @@ turn_unbind()
 	! rmmod tethys_metis 2>/dev/null || wrong "unloaded with open files after unbind"
 	echo "$where" >"$driver/bind" || wrong "bind"
 	wait_until 5 has_node || wrong "no node after bind"
-	start --threads 2
-	sleep 0.3
+	start --threads 2 --slot 16
+	sleep 0.2
 	stop_all
 }
 
 turn_kill()
 {
 	start --threads 4
-	start --threads 2 --bytes 40000000
-	sleep "0.$((turn % 5 + 2))"
+	start --threads 2 --slot 16 --bytes 10000000
+	sleep "0.$((turn % 4 + 1))"
 	stop_all KILL
 }
 
+# Open files survive it, and transfers go on.
 turn_reset()
 {
-	start --threads 4 --hold
+	start --threads 4 --resets 1
 	where=$(card) || { wrong "no card is bound"; return; }
-	sleep 0.2
+	sleep "0.$((turn % 4 + 1))"
 	if [ -e "$driver/$where/reset" ]; then
 		echo 1 >"$driver/$where/reset" || wrong "reset"
 	fi
@@ -176,6 +217,7 @@ one_turn()
 	1) turn_unbind ;;
 	2) turn_reset ;;
 	esac
+	[ -z "$running" ] || stop_all KILL
 	wait_until 5 rmmod tethys_metis 2>/dev/null || wrong "cannot be unloaded"
 	! has_node || wrong "a node is left"
 	complaints=$(kernel_complaints)
@@ -206,12 +248,14 @@ done
 command -v "$transfers" >/dev/null || bail_out "no $transfers; see -t"
 [ ! -e "$driver" ] || bail_out "tethys_metis is loaded already"
 turn=0
-errors=$(mktemp) && log=$(mktemp) || bail_out "no temporary file"
-trap 'stop_all KILL; rm -f "$errors" "$log"' EXIT
+work=$(mktemp -d) || bail_out "no temporary directory"
+log=$work/log
+trap 'stop_all KILL; rm -rf "$work"' EXIT
 trap 'exit 1' INT TERM
 echo 1..3
 pins_before=$(pinned)
 slab_before=$(slab)
+began=$(date +%s)
 while [ $turn -lt "$turns" ]; do
 	turn=$((turn + 1))
 	one_turn
@@ -219,7 +263,8 @@ while [ $turn -lt "$turns" ]; do
 	[ $failed -lt 20 ] || { note "given up"; break; }
 done
 slab_after=$(slab)
-echo "# $turn turns; slabs $slab_before to $slab_after bytes; pinned pages $pins_before to $(pinned)"
+echo "# $turn turns in $(($(date +%s) - began)) s"
+echo "# slabs $slab_before to $slab_after bytes; pinned pages $pins_before to $(pinned)"
 all_well=0
 result 1 "loads and unloads with transfers running" [ $failed = 0 ]
 result 2 "no page stays pinned" wait_until 5 pins_are_back

@@ -88,8 +88,8 @@ METIS_ASSERT_AT(struct metis_sysctl, vmsi_config, 0x2e8);
 METIS_ASSERT_AT(struct metis_sysctl, bootloader, 0x400);
 
 /*
- * Host-driver area: written by the host; the firmware looks when it needs it. Some may keep the first
- * target they find (guess).
+ * Host-driver area: written by the host; the firmware looks when it needs it. Some may keep the
+ * first target they find (guess).
  */
 struct metis_host_driver {
 	__le32 ctrl; /* 1: the fields below are valid */
