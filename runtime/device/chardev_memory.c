@@ -3,8 +3,8 @@
  * Buffers for a card behind a kernel driver.
  *
  * The program's own pages: the driver pins and maps them for each transfer. Buffers of the
- * dma-heap: mapped for the card once, when attached; no page table is walked for a transfer, but the memory
- * is apart from the program's, and a file of the driver takes one of them.
+ * dma-heap: mapped for the card once, when attached; no page table is walked for a transfer, but
+ * the memory is apart from the program's, and a file of the driver takes one of them.
  */
 #include <errno.h>
 #include <fcntl.h>

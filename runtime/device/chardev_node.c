@@ -261,8 +261,8 @@ void chardev_cores_give(struct axdev *dev, unsigned int first)
 
 /*
  * A number's signals are counted by the driver for its MSI request, whose time is in seconds, and
- * as poll events of files that attached it. These have a file of their own here, so that an event is
- * one signal of this number and nothing else.
+ * as poll events of files that attached it. These have a file of their own here, so that an event
+ * is one signal of this number and nothing else.
  */
 static int waiter_of(struct chardev *card, unsigned int number, struct reason *why)
 {
