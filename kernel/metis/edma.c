@@ -19,13 +19,13 @@
 #include <linux/sched/signal.h>
 
 #include "metis.h"
+#include "pieces.h"
 #include "trace.h"
 
 #define RING 168u
 #define FIRST_MAX (RING - 1) /* never full, or all and nothing consumed would look the same */
 #define WATERMARK (RING / 2)
-#define STORE_MAX 4u	  /* elements that are stored rather than fetched */
-#define ELEMENT_MAX SZ_4M /* so that progress can be seen */
+#define STORE_MAX 4u /* elements that are stored rather than fetched */
 #define FETCH_CHANNEL 3
 #define SPIN_US 20
 #define PAUSE_MAX_US 1000
@@ -39,20 +39,11 @@
 #define LOST "DMA %s CH%u: done, but its interrupt (number %u) got lost"
 #define TEST_IT "'tethys dma --device %s' tests both directions"
 
-/* Pieces of memory, merged where they follow each other on the bus. */
-struct cursor {
-	struct scatterlist *sg;
-	unsigned int left; /* entries after @sg */
-	dma_addr_t bus;
-	u64 len;       /* of this entry, from @bus on */
-	u64 remaining; /* of the transfer */
-};
-
 struct run {
 	struct metis_dev *mdev;
 	struct metis_chan *ch;
 	struct metis_xfer *x;
-	struct cursor cursor;
+	struct metis_cursor cursor;
 	u64 card;		      /* of the next element */
 	unsigned int total, put, got; /* elements: of the transfer, produced, consumed */
 	bool ask, poll;		      /* for interrupts; look without them */
@@ -63,11 +54,6 @@ struct run {
 	ktime_t progress;  /* when there was some last */
 	unsigned int look; /* jiffies until the next look */
 };
-
-static bool heals(void)
-{
-	return READ_ONCE(metis_params.healing) >= METIS_HEAL_ON;
-}
 
 /* --- registers --- */
 
@@ -175,75 +161,26 @@ static void pause_after(ktime_t since)
 	usleep_range(us, us + us / 4 + 1);
 }
 
-/* --- pieces --- */
-
-static void cursor_next_entry(struct cursor *c)
+/* Return: 0 it no longer runs; -EIO it can't be stopped: then the whole card is kept from DMA. */
+static int stop_channel(struct metis_chan *ch)
 {
-	c->sg = sg_next(c->sg);
-	c->left--;
-	c->bus = sg_dma_address(c->sg);
-	c->len = sg_dma_len(c->sg);
-}
+	ktime_t start = ktime_get();
+	bool over;
+	int cs;
 
-/* Return: 0; -EINVAL the memory is shorter than the transfer. */
-static int cursor_init(struct cursor *c, const struct metis_xfer *x)
-{
-	u64 skip = x->offset, sum = 0;
-	struct scatterlist *sg;
-	unsigned int i;
-
-	*c = (struct cursor){.bus = x->bus, .len = x->len, .remaining = x->len};
-	if (!x->sgt)
-		return 0;
-	for_each_sgtable_dma_sg(x->sgt, sg, i)
-		sum += sg_dma_len(sg);
-	if (!x->sgt->nents || skip > sum || x->len > sum - skip)
-		return -EINVAL;
-	c->sg = x->sgt->sgl;
-	c->left = x->sgt->nents - 1;
-	c->bus = sg_dma_address(c->sg);
-	c->len = sg_dma_len(c->sg);
-	while (skip >= c->len) {
-		skip -= c->len;
-		cursor_next_entry(c);
-	}
-	c->bus += skip;
-	c->len -= skip;
-	return 0;
-}
-
-/* Bytes of the next piece; it isn't over yet. */
-static u32 cursor_take(struct cursor *c, dma_addr_t *ret_bus)
-{
-	u64 size = 0, take;
-
-	while (!c->len)
-		cursor_next_entry(c);
-	*ret_bus = c->bus;
+	doorbell(ch, METIS_EDMA_DOORBELL_STOP);
 	for (;;) {
-		take = min3(c->len, c->remaining, ELEMENT_MAX - size);
-		size += take;
-		c->bus += take;
-		c->len -= take;
-		c->remaining -= take;
-		if (!c->remaining || c->len || size == ELEMENT_MAX || !c->left)
-			return size;
-		cursor_next_entry(c);
-		if (c->bus != *ret_bus + size)
-			return size;
+		over = is_over(start, STOP_WITHIN_US);
+		cs = read_cs(ch);
+		if (cs >= 0 && cs != METIS_EDMA_CS_RUNNING)
+			return 0;
+		if (cs < 0 || over)
+			break;
+		pause_after(start);
 	}
-}
-
-static unsigned int count_elements(struct cursor c)
-{
-	unsigned int count = 0;
-	dma_addr_t bus;
-
-	while (c.remaining) {
-		cursor_take(&c, &bus);
-		count++;
-	}
-	return count;
+	metis_quarantine(ch->mdev, cs < 0 ? "its registers read as all ones"
+					  : "a DMA channel can't be stopped");
+	return -EIO;
 }
 
 /* --- the list --- */
@@ -261,7 +198,7 @@ static void build_element(struct run *r, bool last_of_part)
 	dma_addr_t bus;
 	u32 size;
 
-	size = cursor_take(&r->cursor, &bus);
+	size = metis_cursor_take(&r->cursor, &bus);
 	/* At the end of each part, as the engine may stop there before the next one is in place. */
 	if (r->ask && (last_of_part || r->put == WATERMARK - 1))
 		control |= METIS_EDMA_RIE;
@@ -320,8 +257,6 @@ static int fetch_by(struct metis_chan *by, dma_addr_t from, u64 to, u32 bytes)
 		pause_after(start);
 	}
 }
-
-static int stop_channel(struct metis_chan *ch);
 
 /* Return: 0; else it has to be stored. The first element comes in as not valid. */
 static int fetch_list(struct run *r, unsigned int slot, unsigned int count)
@@ -465,28 +400,6 @@ static int look(struct run *r)
 	return cs;
 }
 
-/* Return: 0 it no longer runs; -EIO it can't be stopped: then the whole card is kept from DMA. */
-static int stop_channel(struct metis_chan *ch)
-{
-	ktime_t start = ktime_get();
-	bool over;
-	int cs;
-
-	doorbell(ch, METIS_EDMA_DOORBELL_STOP);
-	for (;;) {
-		over = is_over(start, STOP_WITHIN_US);
-		cs = read_cs(ch);
-		if (cs >= 0 && cs != METIS_EDMA_CS_RUNNING)
-			return 0;
-		if (cs < 0 || over)
-			break;
-		pause_after(start);
-	}
-	metis_quarantine(ch->mdev, cs < 0 ? "its registers read as all ones"
-					  : "a DMA channel can't be stopped");
-	return -EIO;
-}
-
 /* --- the ends --- */
 
 static const char *const cs_words[] = {
@@ -569,17 +482,17 @@ static void interrupt_lost(struct run *r)
 	bool first;
 
 	trace_metis_lost(mdev, r->x->to_card, r->ch->n, ktime_us_delta(ktime_get(), r->start),
-			 heals());
+			 metis_heals());
 	spin_lock(&mdev->stats_lock);
 	mdev->lost_irqs++;
 	r->ch->lost++;
 	first = !mdev->polling;
-	if (heals()) {
+	if (metis_heals()) {
 		probe_later(mdev);
 		mdev->polling = true;
 	}
 	spin_unlock(&mdev->stats_lock);
-	r->poll = heals();
+	r->poll = metis_heals();
 	if (first)
 		dev_warn_ratelimited(&mdev->pdev->dev, LOST "%s\n", engine(r->ch), r->ch->n,
 				     number_of(r->ch),
@@ -683,7 +596,7 @@ static unsigned int irq_timeout(void)
 /* Jiffies. */
 static unsigned int first_look(void)
 {
-	return heals() ? max(irq_timeout() / LOOKS_IN_TIMEOUT, 1u) : irq_timeout();
+	return metis_heals() ? max(irq_timeout() / LOOKS_IN_TIMEOUT, 1u) : irq_timeout();
 }
 
 /* Without healing nobody looks before the interrupt is there, or after its time. */
@@ -708,7 +621,7 @@ static int drive(struct run *r)
 		err = wait_for_news(r);
 		if (err)
 			return given_up(r, err);
-		if (r->silent && !heals()) {
+		if (r->silent && !metis_heals()) {
 			err = unhealed(r);
 			if (err)
 				return err;
@@ -765,11 +678,10 @@ static int transfer(struct metis_dev *mdev, struct metis_xfer *x)
 	struct run r = {.mdev = mdev, .ch = x->ch, .x = x, .card = x->card};
 	int err;
 
-	err = cursor_init(&r.cursor, x);
+	err = metis_cursor_init(&r.cursor, x);
 	if (err)
 		return err;
-	r.total = count_elements(r.cursor);
-	x->elements = r.total;
+	r.total = metis_cursor_count(r.cursor);
 	choose_how_to_wait(&r);
 	trace_metis_submit(mdev, x->to_card, x->ch->n, x->card, x->len);
 	if (r.ask) {

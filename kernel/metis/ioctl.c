@@ -189,12 +189,11 @@ static long req_get_windows(struct metis_file *file, union metis_arg *arg)
 
 static long req_firmware_loaded(struct metis_file *file, union metis_arg *arg)
 {
-	int err = metis_fw_reload(file->mdev);
-
+	metis_fw_reload(file->mdev);
 	/* The lists may be elsewhere: programs may see the old place again, and not the new one. */
 	smp_mb();
 	metis_chardev_zap(file->mdev);
-	return err;
+	return 0;
 }
 
 static long req_get_dma_stats(struct metis_file *file, union metis_arg *arg)

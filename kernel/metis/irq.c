@@ -224,7 +224,7 @@ static irqreturn_t handle_the_only_one(int irq, void *data)
 		signal_contexts(mdev, false);
 	} else if (signal_virtual(mdev, 0)) {
 		note_contexts(mdev);
-	} else if (metis_params.healing >= METIS_HEAL_ON) {
+	} else if (metis_heals()) {
 		/* The flags may land elsewhere: at an older owner's address that firmware kept. */
 		signal_contexts(mdev, true);
 	}
@@ -298,6 +298,9 @@ void metis_irq_deinit(struct metis_dev *mdev)
  */
 static u32 channel_data(struct metis_dev *mdev, const struct msi_msg *message, unsigned int number)
 {
+	/* No message at all is all zeroes. */
+	if (!message->address_lo)
+		return 0;
 	/* The card numbers its vectors in the low bits of the data (PCI 3.0, 6.8.1.6). */
 	return (message->data | (mdev->vectors == 1 ? 0 : number)) & U16_MAX;
 }
@@ -353,14 +356,11 @@ void metis_irq_refresh(struct metis_dev *mdev)
 void metis_irq_untell(struct metis_dev *mdev)
 {
 	static const struct msi_msg nothing;
-	int vectors = mdev->vectors;
 	unsigned long flags;
 
 	if (mdev->fw.dma_vm)
 		return;
 	spin_lock_irqsave(&mdev->irq_lock, flags);
-	mdev->vectors = 1; /* for data of zero */
 	write_messages(mdev, &nothing);
-	mdev->vectors = vectors;
 	spin_unlock_irqrestore(&mdev->irq_lock, flags);
 }

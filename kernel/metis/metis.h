@@ -6,6 +6,7 @@
  *	fwarea.c	the firmware's areas in L2, the host's buffer it is told of
  *	irq.c		vectors, interrupt numbers, the eDMA's own messages
  *	edma.c		transfers
+ *	pieces.c	their memory, cut into elements
  *	usermem.c	memory of a program, dma-bufs
  *	chardev.c	the node: open, close, mmap, poll, read
  *	ioctl.c		requests
@@ -69,6 +70,12 @@ struct metis_params {
 };
 
 extern struct metis_params metis_params;
+
+/* Are lost interrupts healed at once? The parameter may change at any time, and to anything. */
+static inline bool metis_heals(void)
+{
+	return READ_ONCE(metis_params.healing) >= METIS_HEAL_ON;
+}
 
 /* --- firmware areas (fwarea.c) --- */
 
@@ -134,7 +141,6 @@ struct metis_xfer {
 	bool canceled; /* by metis_xfer_cancel() */
 	/* edma.c's */
 	struct metis_chan *ch;
-	unsigned int elements;
 };
 
 /**
@@ -252,7 +258,7 @@ static inline void metis_leave(struct metis_dev *mdev, int idx)
 /* Everybody who waits looks at the state again (irq.c). */
 void metis_wake_all(struct metis_dev *mdev);
 /* Firmware was loaded after us: its areas are read anew, nothing running meanwhile (pci.c). */
-int metis_fw_reload(struct metis_dev *mdev);
+void metis_fw_reload(struct metis_dev *mdev);
 /* Configuration space as it was at probe, and all set up again (pci.c). */
 int metis_restore(struct metis_dev *mdev);
 /* The card does something it mustn't and can't be stopped: bus master off, state down (pci.c). */

@@ -157,14 +157,13 @@ static void unlock_channels(struct metis_dev *mdev)
 }
 
 /* Inside the gate, so without power. */
-int metis_fw_reload(struct metis_dev *mdev)
+void metis_fw_reload(struct metis_dev *mdev)
 {
 	lock_channels(mdev);
 	metis_fw_read(mdev);
 	metis_host_tell(mdev);
 	metis_irq_tell(mdev);
 	unlock_channels(mdev);
-	return 0;
 }
 
 int metis_restore(struct metis_dev *mdev)
@@ -387,12 +386,12 @@ static int resume(struct device *dev)
 
 static DEFINE_SIMPLE_DEV_PM_OPS(pm_ops, suspend, resume);
 
-static const struct pci_device_id ids[] = {{PCI_DEVICE(METIS_PCI_VENDOR, METIS_PCI_DEVICE_OMEGA)},
-					   {PCI_DEVICE(METIS_PCI_VENDOR, METIS_PCI_DEVICE_ALPHA)},
-					   /* Of the vendor's models in QEMU. */
-					   {PCI_DEVICE(0x1234, 0x2023)},
-					   {PCI_DEVICE(0x1234, 0x2024)},
-					   {}};
+static const struct pci_device_id ids[] = {
+	{PCI_DEVICE(METIS_PCI_VENDOR, METIS_PCI_DEVICE_OMEGA)},
+	{PCI_DEVICE(METIS_PCI_VENDOR, METIS_PCI_DEVICE_ALPHA)},
+	{PCI_DEVICE(METIS_PCI_VENDOR_MODEL, METIS_PCI_DEVICE_MODEL_1)},
+	{PCI_DEVICE(METIS_PCI_VENDOR_MODEL, METIS_PCI_DEVICE_MODEL_2)},
+	{}};
 MODULE_DEVICE_TABLE(pci, ids);
 
 static struct pci_driver driver = {

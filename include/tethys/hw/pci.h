@@ -13,6 +13,9 @@
 #define METIS_PCI_VENDOR 0x1f9d	     /* driver */
 #define METIS_PCI_DEVICE_OMEGA 0x1100 /* driver; the shipping card */
 #define METIS_PCI_DEVICE_ALPHA 0x11aa /* driver */
+#define METIS_PCI_VENDOR_MODEL 0x1234 /* driver; QEMU's own id, of the vendor's models in it */
+#define METIS_PCI_DEVICE_MODEL_1 0x2023 /* driver */
+#define METIS_PCI_DEVICE_MODEL_2 0x2024 /* driver */
 #define METIS_PCI_CLASS 0x120000      /* measured: processing accelerator, 24-bit class code */
 #define METIS_PCI_REVISION 0x02	      /* measured */
 
