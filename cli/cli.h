@@ -27,8 +27,10 @@ int cmd_card(int argc, char **argv);
 int cmd_demo(int argc, char **argv);
 int cmd_devices(int argc, char **argv);
 int cmd_dma(int argc, char **argv);
+int cmd_doctor(int argc, char **argv);
 int cmd_lab(int argc, char **argv);
 int cmd_model(int argc, char **argv);
+int cmd_probe(int argc, char **argv);
 int cmd_run(int argc, char **argv);
 int cmd_version(int argc, char **argv);
 

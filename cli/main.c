@@ -21,9 +21,11 @@ static const struct cli_command commands[] = {
 	{"devices", "list the cards there are", cmd_devices},
 	{"run", "run a model on images or tensors", cmd_run},
 	{"bench", "compare a model through the card with ONNX Runtime alone", cmd_bench},
+	{"doctor", "say why PCI passthrough fails, with evidence and the fix", cmd_doctor},
 	{"dma", "test and measure the card's DMA engine", cmd_dma},
 	{"card", "be a card: serve a virtual one on a socket", cmd_card},
 	{"lab", "boot host, IOMMU, guest and card in QEMU; play scenarios", cmd_lab},
+	{"probe", "find the first hop to a device that fails", cmd_probe},
 	{"model", "make, convert and inspect models", cmd_model},
 	{"version", "print the version", cmd_version},
 };

@@ -15,6 +15,11 @@ if [ -z "${TETHYS_MODELS:-}" ] && [ -e "$top/../shared/models/expected.json" ]; 
 	TETHYS_MODELS=$(cd "$top/../shared/models" && pwd -P)
 	export TETHYS_MODELS
 fi
+# Real logs with known classes, likewise; the doctor's tests have some of their own.
+if [ -z "${TETHYS_LOGS:-}" ] && [ -d "$top/../shared/facts/logs" ]; then
+	TETHYS_LOGS=$(cd "$top/../shared/facts/logs" && pwd -P)
+	export TETHYS_LOGS
+fi
 
 # TETHYS_QUIET: only what failed.
 say() { [ -n "${TETHYS_QUIET:-}" ] || printf '%s\n' "$*"; }

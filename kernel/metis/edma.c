@@ -37,7 +37,7 @@
 #define PROBE_MAX (64ul * HZ)
 #define UNKNOWN U32_MAX
 #define LOST "DMA %s CH%u: done, but its interrupt (number %u) got lost"
-#define TEST_IT "'tethys dma --device %s' tests both directions"
+#define ASK "'tethys doctor' finds out why"
 
 struct run {
 	struct metis_dev *mdev;
@@ -411,9 +411,8 @@ static const char *const cs_words[] = {
 
 static int timed_out(struct run *r, int cs)
 {
-	metis_err(r->mdev, "DMA %s CH%u timed out (number %u, element %u of %u): %s; " TEST_IT "\n",
-		  engine(r->ch), r->ch->n, number_of(r->ch), r->got, r->total, cs_words[cs],
-		  r->mdev->name);
+	metis_err(r->mdev, "DMA %s CH%u timed out (number %u, element %u of %u): %s; " ASK "\n",
+		  engine(r->ch), r->ch->n, number_of(r->ch), r->got, r->total, cs_words[cs]);
 	spin_lock(&r->mdev->stats_lock);
 	r->mdev->timeouts++;
 	spin_unlock(&r->mdev->stats_lock);

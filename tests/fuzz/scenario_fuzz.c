@@ -75,6 +75,7 @@ static void check(const struct lab_scenario *scenario, const char *text, size_t 
 		for (j = 0; j < scenario->step[i].prints.count; j++)
 			check_pattern(&scenario->step[i].prints.item[j], text, len);
 	}
+	promise(runs[0] || (!scenario->guest_doctor.asked && !scenario->doctor_together.asked));
 	for (i = 0; i < scenario->expects; i++)
 		check_pattern(&scenario->expect[i].pattern, text, len);
 }

@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <ftw.h>
 #include <pthread.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "lab/dir.h"
@@ -354,6 +355,147 @@ static void test_lab_result_json_and_tap_agree(void)
 	done(&result);
 }
 
+/*
+ * A tethys that says of machines what is in live.json beside it, of snapshots what is in again.json
+ * or, of two, together.json, with the exit code in front; everything else does the real one.
+ */
+static const char fake_tethys[] =
+	"#!/bin/sh\n"
+	"d=${0%%/*}\n"
+	"[ \"$1\" = doctor ] || exec '%s' \"$@\"\n"
+	"name=again\n"
+	"[ $# -lt 4 ] || name=together\n"
+	"if [ \"$3\" = --snapshot ]; then name=live; echo seen >\"$4\"; fi\n"
+	"[ $name = live ] || grep -q seen \"$3\" || exit 9\n"
+	"read -r code <$d/$name.json\n"
+	"echo something >&2\n"
+	"sed 1d $d/$name.json\n"
+	"exit $code\n";
+
+static char fake_path[sizeof(logs) + 16];
+
+static void write_file(const char *name, const char *text)
+{
+	char path[sizeof(logs) + 64];
+	FILE *file;
+
+	snprintf(path, sizeof(path), "%s/%s", logs, name);
+	file = fopen(path, "w");
+	if (!file || fputs(text, file) < 0 || fclose(file))
+		TAP_FAIL("%s: %s", path, strerror(errno));
+}
+
+/* "1 iommu-off:error rmrr:info": exit code, findings. */
+static void write_report(const char *name, const char *short_form)
+{
+	char text[2048], words[256], *id, *save, *severity;
+
+	snprintf(words, sizeof(words), "%s", short_form);
+	snprintf(text, sizeof(text),
+		 "%c\n{\"format\":\"tethys-doctor-report/1\",\"verdict\":\"%s\",\"findings\":[",
+		 *words,
+		 *words == '0'	 ? "healthy"
+		 : *words == '1' ? "findings"
+				 : "cannot-look");
+	strtok_r(words, " ", &save);
+	for (id = strtok_r(NULL, " ", &save); id; id = strtok_r(NULL, " ", &save)) {
+		severity = strchr(id, ':');
+		*severity++ = '\0';
+		snprintf(text + strlen(text), sizeof(text) - strlen(text),
+			 "%s{\"id\":\"%s\",\"severity\":\"%s\",\"title\":\"T of %s\"}",
+			 text[strlen(text) - 1] == '[' ? "" : ",", id, severity, id);
+	}
+	strcat(text, "]}\n");
+	write_file(name, text);
+}
+
+static void use_fake_tethys(void)
+{
+	char text[2048], path[4096];
+
+	snprintf(fake_path, sizeof(fake_path), "%s/tethys", logs);
+	snprintf(text, sizeof(text), fake_tethys, getenv("TETHYS"));
+	write_file("tethys", text);
+	chmod(fake_path, 0755);
+	snprintf(path, sizeof(path), "%s:%s", logs, getenv("PATH"));
+	setenv("PATH", path, 1);
+	setenv("TETHYS", fake_path, 1);
+}
+
+static void test_lab_run_doctor_is_asked_live_and_of_its_snapshot(void)
+{
+	static const struct {
+		const char *live, *again, *promise, *seen; /* seen: NULL: it holds */
+		size_t failed;				   /* which check */
+	} cases[] = {
+		{"0", "0", "doctor = healthy", NULL, 0},
+		{"0 boot-fault-benign:info", "0 boot-fault-benign:info", "doctor = healthy", NULL,
+		 0},
+		{"1 b:error a:warning", "1 b:error a:warning", "doctor = b, a", NULL, 0},
+		{"1 b:error a:warning", "1 b:error a:warning", "doctor = b\ndoctor also = a", NULL,
+		 0},
+		{"1 b:error a:warning", "1 b:error a:warning", "doctor = b",
+		 "b (T of b), a (T of a)", 0},
+		{"1 b:error a:warning", "1 b:error a:warning", "doctor = a, b",
+		 "b (T of b), a (T of a)", 0},
+		{"1 a:error", "1 a:error", "doctor = healthy", "a (T of a)", 0},
+		{"0", "0", "doctor = a", "healthy", 0},
+		{"1 a:error", "0", "doctor = a", "healthy", 1},
+		{"1 a:error", "1 a:error b:info", "doctor = a", "a (T of a)", 2},
+		{"2", "2", "doctor = healthy",
+		 "doctor could not look (exit code 2) last lines of doctor-host.err: something", 0},
+		{"0 a:error", "1 a:error", "doctor = a",
+		 "doctor contradicts itself: verdict healthy, exit code 0, and 1 errors and "
+		 "warnings last lines of doctor-host.err: something",
+		 0},
+	};
+	const struct lab_stage *stage;
+	struct lab_result result;
+	char text[512];
+	size_t i;
+
+	for (i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		write_report("live.json", cases[i].live);
+		write_report("again.json", cases[i].again);
+		snprintf(text, sizeof(text),
+			 HEAD "[step S]\nin = host\nrun = true\n[at the end]\n%s\n",
+			 cases[i].promise);
+		ASSERT_EQ(play(text, &result), 0);
+		printf("# %zu\n", i);
+		stage = stage_named(&result, "doctor");
+		EXPECT_EQ(result.passed, !cases[i].seen);
+		EXPECT_EQ(stage->passed, !cases[i].seen);
+		ASSERT(stage->checks > cases[i].failed);
+		EXPECT_EQ(stage->check[cases[i].failed].passed, !cases[i].seen);
+		if (cases[i].seen && stage->check[cases[i].failed].seen)
+			EXPECT_STR(stage->check[cases[i].failed].seen, cases[i].seen);
+		done(&result);
+	}
+}
+
+static void test_lab_run_doctor_leaves_reports_and_snapshots(void)
+{
+	static const char *const names[] = {"doctor-host.json", "doctor-host-again.json",
+					    "snapshot-host.json", "doctor-host.err"};
+	char path[PATH_MAX + 64];
+	struct lab_result result;
+	size_t i;
+
+	write_report("live.json", "0");
+	write_report("again.json", "0");
+	/* Also when a step has failed. */
+	ASSERT_EQ(play(HEAD "[step S]\nin = host\nrun = false\n[at the end]\ndoctor = healthy\n",
+		       &result),
+		  0);
+	EXPECT(!result.passed);
+	EXPECT(stage_named(&result, "doctor")->passed);
+	for (i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+		snprintf(path, sizeof(path), "%s/%s", result.dir, names[i]);
+		EXPECT(!access(path, R_OK));
+	}
+	done(&result);
+}
+
 static int remove_one(const char *path, const struct stat *st, int flag, struct FTW *ftw)
 {
 	(void)st;
@@ -386,6 +528,9 @@ int main(void)
 	RUN(test_lab_run_silent_agent_is_given_up);
 	RUN(test_lab_run_complaint_of_the_agent_is_shown);
 	RUN(test_lab_result_json_and_tap_agree);
+	use_fake_tethys();
+	RUN(test_lab_run_doctor_is_asked_live_and_of_its_snapshot);
+	RUN(test_lab_run_doctor_leaves_reports_and_snapshots);
 	nftw(logs, remove_one, 16, FTW_DEPTH | FTW_PHYS);
 	return tap_done();
 }
