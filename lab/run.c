@@ -14,7 +14,7 @@
 #include "lab/run_internal.h"
 
 #define HOST_END_MS 3000
-#define STAGES_MAX (LAB_STEPS_MAX + 8)
+#define STAGES_MAX (LAB_STEPS_MAX + 6) /* ours are the card, two of the host, three at the end */
 
 int lab_path(char ret_path[PATH_MAX], const char *dir, const char *fmt, ...)
 {
@@ -150,6 +150,18 @@ static int play_steps(struct lab_run *run)
 	return err;
 }
 
+/* Return: @err, or how it went when that is 0. A host that has gone fails what it was to show. */
+static int stage_at_end(struct lab_run *run, int err, const char *name,
+			int (*play)(struct lab_run *run, struct reason *why))
+{
+	int at_end;
+
+	if (err == -EINTR || (err && !lab_vm_alive(&run->vm[LAB_IN_HOST])))
+		return err;
+	at_end = stage(run, name, play);
+	return err && at_end != -EINTR ? err : at_end;
+}
+
 static int play(struct lab_run *run)
 {
 	int err;
@@ -161,14 +173,13 @@ static int play(struct lab_run *run)
 		err = stage(run, "host is set up", lab_setup_host);
 	if (!err)
 		err = play_steps(run);
+	if (run->options->shell || err == -EINTR)
+		return err;
 	/* Also after a step that failed: what else is wrong helps to see why. */
-	if (!run->options->shell && err != -EINTR && lab_vm_alive(&run->vm[LAB_IN_HOST]) &&
-	    run->result->stages < STAGES_MAX) {
-		int at_end = stage(run, "at the end", lab_check_end);
-
-		err = err ? err : at_end;
-	}
-	return err;
+	if (lab_wants_doctor(run->scenario))
+		err = stage_at_end(run, err, "doctor", lab_check_doctor);
+	/* Behind it, since looking must leave no trace in the logs. */
+	return stage_at_end(run, err, "at the end", lab_check_end);
 }
 
 static int check_isolation(struct lab_run *run, struct reason *why)

@@ -105,6 +105,11 @@ int lab_step(struct lab_run *run, size_t index, struct reason *why);
 /* What [at the end] promises, waiting a little for what may still be on its way. */
 int lab_check_end(struct lab_run *run, struct reason *why);
 
+/* --- doctor.c --- */
+bool lab_wants_doctor(const struct lab_scenario *scenario);
+/* Does "tethys doctor" find in the machines what [at the end] promises? */
+int lab_check_doctor(struct lab_run *run, struct reason *why);
+
 /* --- run.c --- */
 int lab_loop_wait(struct lab_run *run, bool (*done)(void *ctx), void *ctx, int64_t timeout_ms);
 /* Note a check in the present stage. @seen: NULL when it held. Return: -EBADMSG if it did not. */

@@ -5,10 +5,12 @@
 #include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "lab/image.h"
 #include "lab/scenario_internal.h"
 
 #define FILE_BYTES_MAX ((size_t)256 * 1024)
@@ -29,13 +31,14 @@ struct reader {
 
 /* ---- destroy ---- */
 
-static void free_strings(struct lab_strings *strings)
+void lab_strings_deinit(struct lab_strings *strings)
 {
 	size_t i;
 
 	for (i = 0; i < strings->count; i++)
 		free(strings->item[i]);
 	free(strings->item);
+	memset(strings, 0, sizeof(*strings));
 }
 
 static void free_guest(struct lab_scenario_guest *guest)
@@ -44,7 +47,7 @@ static void free_guest(struct lab_scenario_guest *guest)
 	free(guest->irqchip);
 	free(guest->driver);
 	free(guest->driver_parameters);
-	free_strings(&guest->modules);
+	lab_strings_deinit(&guest->modules);
 }
 
 void lab_scenario_destroy(struct lab_scenario *scenario)
@@ -64,10 +67,14 @@ void lab_scenario_destroy(struct lab_scenario *scenario)
 	free(scenario->host.cmdline);
 	free(scenario->host.driver);
 	free(scenario->host.driver_parameters);
-	free_strings(&scenario->host.modules);
+	lab_strings_deinit(&scenario->host.modules);
 	free(scenario->card.personality);
 	free(scenario->card.engine);
-	free_strings(&scenario->card.seed);
+	lab_strings_deinit(&scenario->card.seed);
+	lab_strings_deinit(&scenario->doctor.ids);
+	lab_strings_deinit(&scenario->guest_doctor.ids);
+	lab_strings_deinit(&scenario->doctor_together.ids);
+	lab_strings_deinit(&scenario->doctor_also);
 	free(scenario->about);
 	free(scenario->title);
 	free(scenario->path);
@@ -216,8 +223,21 @@ static int open_once(struct reader *reader, const struct lab_keys *keys, void *t
 	return 0;
 }
 
+/* One step here, and none of like = is left. */
+static void drop_steps(struct lab_parse *parse)
+{
+	struct lab_scenario *scenario = parse->scenario;
+
+	while (scenario->steps)
+		lab_step_deinit(&scenario->step[--scenario->steps]);
+	parse->placed = 0;
+	parse->like_steps = false;
+}
+
 static int open_step(struct reader *reader, const char *title)
 {
+	if (reader->parse.like_steps)
+		drop_steps(&reader->parse);
 	reader->keys = &lab_step_keys;
 	reader->target = NULL; /* moves with every step that is added */
 	return lab_step_begin(&reader->parse, title + strspn(title, " \t"));
@@ -322,6 +342,22 @@ static int add_line(struct reader *reader, const char *line, size_t len)
 
 /* ---- the whole ---- */
 
+/* Of what like = brought, mistakes are found in the line that says like. */
+static void like_lines(struct lab_parse *parse)
+{
+	unsigned int i;
+
+	if (!parse->like)
+		return;
+	if (!parse->host_line)
+		parse->host_line = parse->like_line;
+	for (i = 0; i < LAB_GUESTS_MAX; i++)
+		if (!parse->guest_line[i])
+			parse->guest_line[i] = parse->like_line;
+	if (!parse->end_line)
+		parse->end_line = parse->like_line;
+}
+
 static int finish(struct reader *reader)
 {
 	struct lab_parse *parse = &reader->parse;
@@ -337,12 +373,13 @@ static int finish(struct reader *reader)
 		scenario->about = strdup("");
 	if (!scenario->about)
 		return -ENOMEM;
+	like_lines(parse);
 	err = lab_machines_finish(parse);
 	parse->line = reader->line;
 	return err ? err : lab_steps_finish(parse);
 }
 
-static int read_text(struct reader *reader, const char *text, size_t len)
+static int read_lines(struct reader *reader, const char *text, size_t len)
 {
 	const char *end;
 	size_t line;
@@ -361,7 +398,7 @@ static int read_text(struct reader *reader, const char *text, size_t len)
 		text += line;
 		len -= line;
 	}
-	return err ? err : finish(reader);
+	return err;
 }
 
 int lab_scenario_parse(const char *path, const char *text, size_t len,
@@ -377,7 +414,9 @@ int lab_scenario_parse(const char *path, const char *text, size_t len,
 	reader.value = malloc(len + 1);
 	reader.target = reader.parse.scenario;
 	if (reader.parse.scenario && reader.value)
-		err = read_text(&reader, text, len);
+		err = read_lines(&reader, text, len);
+	if (!err)
+		err = finish(&reader);
 	free(reader.value);
 	if (err) {
 		lab_scenario_destroy(reader.parse.scenario);
@@ -429,6 +468,95 @@ static int read_file(const char *path, char *text, size_t *ret_len, struct reaso
 	close(fd);
 	*ret_len = len;
 	return 0;
+}
+
+/* ---- like = NAME ---- */
+
+/* Beside the file that says so, else among those that are shipped. */
+static int read_original(const char *path, const char *name, char *ret_path, char *text,
+			 size_t *ret_len, struct reason *why)
+{
+	const char *slash = strrchr(path, '/');
+	struct reason unused = {0};
+	char dir[PATH_MAX];
+	int err;
+
+	if (snprintf(ret_path, PATH_MAX, "%.*s%s" LAB_SCENARIO_SUFFIX,
+		     slash ? (int)(slash + 1 - path) : 0, path, name) >= PATH_MAX)
+		return reason_add(why, -ENAMETOOLONG, "too long a path");
+	err = read_file(ret_path, text, ret_len, why);
+	if (err != -ENOENT || lab_scenario_dir(dir, &unused) ||
+	    snprintf(ret_path, PATH_MAX, "%s/%s" LAB_SCENARIO_SUFFIX, dir, name) >= PATH_MAX)
+		return err;
+	why->text[0] = '\0';
+	return read_file(ret_path, text, ret_len, why);
+}
+
+/* What it says goes into @parse->scenario, as if this file had said it in its first line. */
+static int take_over(struct lab_parse *parse, const char *path, const char *text, size_t len)
+{
+	struct reader reader = {
+		.parse = {.path = path, .why = parse->why, .scenario = parse->scenario},
+		.keys = &lab_top_keys,
+		.target = parse->scenario,
+	};
+	struct lab_scenario *scenario = parse->scenario;
+	size_t i;
+	int err;
+
+	reader.parse.original = true;
+	reader.value = malloc(len + 1);
+	if (!reader.value)
+		return -ENOMEM;
+	err = read_lines(&reader, text, len);
+	if (!err)
+		err = close_section(&reader);
+	free(reader.value);
+	if (err)
+		return err;
+	free(scenario->title);
+	free(scenario->about);
+	scenario->title = scenario->about = NULL;
+	parse->placed = reader.parse.placed;
+	for (i = 0; i < scenario->steps; i++)
+		scenario->step[i].line = parse->line;
+	for (i = 0; i < scenario->expects; i++)
+		scenario->expect[i].line = parse->line;
+	return 0;
+}
+
+int lab_set_like(struct lab_parse *parse, const struct lab_key *key, void *field, const char *value)
+{
+	char path[PATH_MAX], *text;
+	struct reason reading = {0};
+	size_t len = 0;
+	int err;
+
+	(void)field;
+	if (parse->original)
+		return lab_parse_error(parse,
+				       "another scenario is like this one, so it can't be like "
+				       "a third");
+	if (parse->scenario->title || parse->scenario->about)
+		return lab_parse_error(parse, "%s = comes first", key->name);
+	if (strchr(value, '/'))
+		return lab_parse_error(parse, "%s = %.60s: must be the name of a scenario",
+				       key->name, value);
+	text = malloc(FILE_BYTES_MAX + 1);
+	if (!text)
+		return -ENOMEM;
+	err = read_original(parse->path, value, path, text, &len, &reading);
+	if (err)
+		err = lab_parse_error(parse, "%s = %.60s: %s", key->name, value, reading.text);
+	else if (len > FILE_BYTES_MAX)
+		err = lab_parse_error(parse, "%s = %.60s: it has over %zu KiB", key->name, value,
+				      FILE_BYTES_MAX / 1024);
+	else
+		err = take_over(parse, path, text, len);
+	free(text);
+	parse->like = parse->like_steps = !err;
+	parse->like_line = parse->line;
+	return err;
 }
 
 int lab_scenario_load(const char *path, struct lab_scenario **ret_scenario, struct reason *why)

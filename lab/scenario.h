@@ -131,12 +131,19 @@ struct lab_expect {
 	struct lab_pattern pattern;
 };
 
+/* What "tethys doctor" must find. */
+struct lab_verdict {
+	bool asked;
+	struct lab_strings ids; /* the first one first, the others in any order; none: healthy */
+};
+
 #define LAB_STEPS_MAX 64u
 
 /*
  * What holds for the steps after all checks: a guest runs before a step is in it, for a step that
  * starts it is there, if only an inserted one (titled "guest" or "guest 2"); LAB_DO_WAIT_STEP names
- * an earlier step with background = yes, each at most once; titles are unique.
+ * an earlier step with background = yes, each at most once; titles are unique. Where doctor is to
+ * look into the guest, it still runs after the last step.
  */
 struct lab_scenario {
 	char *name; /* of the file, without ".scenario" */
@@ -150,7 +157,11 @@ struct lab_scenario {
 	size_t steps;
 	struct lab_expect *expect; /* [at the end] */
 	size_t expects;
-	bool isolation; /* no DMA landed outside what the owner mapped; default yes */
+	bool isolation;		   /* no DMA landed outside what the owner mapped; default yes */
+	struct lab_verdict doctor; /* in the host VM, live and from its snapshot */
+	struct lab_verdict guest_doctor;    /* in the guest, likewise */
+	struct lab_verdict doctor_together; /* from both snapshots at once */
+	struct lab_strings doctor_also;	    /* may be found besides, by any of them */
 };
 
 #define LAB_SCENARIO_SUFFIX ".scenario"

@@ -58,8 +58,8 @@ static int set_title(struct lab_parse *parse, const struct lab_key *key, void *f
 	return lab_set_text(parse, key, field, value);
 }
 
-static int add_text(struct lab_parse *parse, const struct lab_key *key, struct lab_strings *list,
-		    const char *value)
+int lab_add_text(struct lab_parse *parse, const struct lab_key *key, struct lab_strings *list,
+		 const char *value)
 {
 	int err;
 
@@ -72,13 +72,19 @@ static int add_text(struct lab_parse *parse, const struct lab_key *key, struct l
 	return list->item[list->count++] ? 0 : -ENOMEM;
 }
 
+static void clear_strings(const struct lab_key *key, void *field)
+{
+	(void)key;
+	lab_strings_deinit(field);
+}
+
 static int set_seed(struct lab_parse *parse, const struct lab_key *key, void *field,
 		    const char *value)
 {
 	if (strlen(value) > COMMAND_BYTES_MAX)
 		return lab_parse_error(parse, "a command to the card has at most %u bytes",
 				       COMMAND_BYTES_MAX);
-	return add_text(parse, key, field, value);
+	return lab_add_text(parse, key, field, value);
 }
 
 /* Letters, digits, '_', '-', '.', the first none of the last two: nothing that is an option. */
@@ -131,6 +137,13 @@ static bool are_parameters(const char *text)
 static int set_parameters(struct lab_parse *parse, const struct lab_key *key, void *field,
 			  const char *value)
 {
+	char **text = field;
+
+	if (!*value) {
+		free(*text);
+		*text = NULL;
+		return 0;
+	}
 	if (strlen(value) > PARAMETERS_BYTES_MAX)
 		return lab_parse_error(parse, "%s has over %u bytes", key->name,
 				       PARAMETERS_BYTES_MAX);
@@ -152,7 +165,7 @@ static int set_module(struct lab_parse *parse, const struct lab_key *key, void *
 				       "module = %.60s: must be NAME or NAME PARAMETER=VALUE..., "
 				       "without quotes",
 				       value);
-	return add_text(parse, key, field, value);
+	return lab_add_text(parse, key, field, value);
 }
 
 static int read_flag(struct lab_parse *parse, const struct lab_key *key, const char *value,
@@ -251,8 +264,13 @@ static int set_number(struct lab_parse *parse, const struct lab_key *key, void *
 static int set_occupied(struct lab_parse *parse, const struct lab_key *key, void *field,
 			const char *value)
 {
-	int err = set_number(parse, key, field, value);
+	int err;
 
+	if (!strcmp(value, "none")) {
+		*(unsigned int *)field = 0;
+		return 0;
+	}
+	err = set_number(parse, key, field, value);
 	if (!err && *(unsigned int *)field % 2)
 		err = lab_parse_error(parse, "%s = %.60s: must be even", key->name, value);
 	return err;
@@ -330,6 +348,7 @@ static int set_vfio(struct lab_parse *parse, const struct lab_key *key, void *fi
 	const struct lab_keys name = {words, table, sizeof(table) / sizeof((table)[0])}
 
 static const struct lab_key top_table[] = {
+	{.name = "like", .set = lab_set_like},
 	{.name = "title", .set = set_title, .offset = TOP(title), .max = 200},
 	{.name = "about", .set = lab_set_text, .offset = TOP(about)},
 };
@@ -344,7 +363,11 @@ static const struct lab_key card_table[] = {
 	{.name = "latch target", .set = lab_set_flag, .offset = CARD(latch_target)},
 	{.name = "count accesses", .set = lab_set_flag, .offset = CARD(count_accesses)},
 	{.name = "direct", .set = lab_set_flag, .offset = CARD(direct)},
-	{.name = "seed", .set = set_seed, .offset = CARD(seed), .repeats = true},
+	{.name = "seed",
+	 .set = set_seed,
+	 .offset = CARD(seed),
+	 .repeats = true,
+	 .clear = clear_strings},
 };
 KEYS(lab_card_keys, "[card]", card_table);
 
@@ -362,12 +385,19 @@ static const struct lab_key host_table[] = {
 	 .min = MEMORY_MIN_MIB,
 	 .max = MEMORY_MAX_MIB},
 	{.name = "kernel", .set = lab_set_text, .offset = HOST(cmdline), .may_be_empty = true},
-	{.name = "module", .set = set_module, .offset = HOST(modules), .repeats = true},
+	{.name = "module",
+	 .set = set_module,
+	 .offset = HOST(modules),
+	 .repeats = true,
+	 .clear = clear_strings},
 	{.name = "driver",
 	 .set = set_choice,
 	 .offset = HOST(driver),
 	 .choices = CHOICES("vfio-pci", LAB_DRIVER_METIS, "none")},
-	{.name = "driver parameters", .set = set_parameters, .offset = HOST(driver_parameters)},
+	{.name = "driver parameters",
+	 .set = set_parameters,
+	 .offset = HOST(driver_parameters),
+	 .may_be_empty = true},
 	{.name = "occupied interrupts",
 	 .set = set_occupied,
 	 .offset = HOST(occupied),
@@ -396,8 +426,15 @@ static const struct lab_key guest_table[] = {
 	 .set = set_choice,
 	 .offset = GUEST(driver),
 	 .choices = CHOICES("vfio-noiommu", "vfio-pci", LAB_DRIVER_METIS, "none")},
-	{.name = "driver parameters", .set = set_parameters, .offset = GUEST(driver_parameters)},
-	{.name = "module", .set = set_module, .offset = GUEST(modules), .repeats = true},
+	{.name = "driver parameters",
+	 .set = set_parameters,
+	 .offset = GUEST(driver_parameters),
+	 .may_be_empty = true},
+	{.name = "module",
+	 .set = set_module,
+	 .offset = GUEST(modules),
+	 .repeats = true,
+	 .clear = clear_strings},
 	{.name = "memory",
 	 .set = set_mib,
 	 .offset = GUEST(memory_mib),
@@ -506,6 +543,8 @@ int lab_keys_set(struct lab_parse *parse, const struct lab_keys *keys, void *tar
 		return lab_parse_error(parse, "%s is there twice in %s", name, keys->section);
 	if (!*value && !key->may_be_empty)
 		return lab_parse_error(parse, "%s has no value", name);
+	if (parse->like && key->clear && !(parse->given & bit))
+		key->clear(key, (char *)target + key->offset);
 	parse->given |= bit;
 	return key->set(parse, key, (char *)target + key->offset, value);
 }

@@ -20,6 +20,12 @@ struct lab_parse {
 	struct lab_scenario *scenario;
 	uint32_t given;	 /* keys seen in this section, by their index in its table */
 	uint64_t placed; /* steps that say in =, by their index */
+	/*
+	 * What like = brought: a list that this file says anew replaces the one there, and so do its
+	 * steps. @original: this is the file that another is like.
+	 */
+	bool original, like, like_steps;
+	unsigned int like_line;
 	/* Where their sections start; 0: absent. */
 	unsigned int card_line, host_line, guest_line[LAB_GUESTS_MAX], end_line;
 };
@@ -38,6 +44,8 @@ struct lab_key {
 	const char *const *choices; /* NULL at the end */
 	bool repeats, may_be_empty;
 	enum lab_log_kind log; /* [at the end] */
+	/* Forget what like = brought; NULL: setting does that. */
+	void (*clear)(const struct lab_key *key, void *field);
 };
 
 struct lab_keys {
@@ -53,10 +61,17 @@ extern const struct lab_keys lab_top_keys, lab_card_keys, lab_host_keys, lab_gue
 int lab_keys_set(struct lab_parse *parse, const struct lab_keys *keys, void *target,
 		 const char *name, const char *value);
 
+/* like = NAME: all that the scenario NAME says, but for title and about. */
+int lab_set_like(struct lab_parse *parse, const struct lab_key *key, void *field,
+		 const char *value);
+
 /* Values that several tables have. */
 int lab_set_text(struct lab_parse *parse, const struct lab_key *key, void *field,
 		 const char *value);
 int lab_set_flag(struct lab_parse *parse, const struct lab_key *key, void *field,
+		 const char *value);
+/* At the end of a list of at most LAB_LIST_MAX. */
+int lab_add_text(struct lab_parse *parse, const struct lab_key *key, struct lab_strings *list,
 		 const char *value);
 int lab_set_ms(struct lab_parse *parse, const struct lab_key *key, void *field, const char *value);
 
@@ -72,6 +87,7 @@ int lab_step_finish(struct lab_parse *parse);
 /* All steps in their order: inserts starts of guests, checks what depends on steps before. */
 int lab_steps_finish(struct lab_parse *parse);
 void lab_step_deinit(struct lab_step *step);
+void lab_strings_deinit(struct lab_strings *strings);
 
 /* Room for one more in an array of @size bytes each, zeroed. Return: 0; -ENOMEM. */
 int lab_grow(void *array, size_t count, size_t size);

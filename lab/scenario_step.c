@@ -196,6 +196,20 @@ static int set_action(struct lab_parse *parse, const struct lab_key *key, void *
 	return rest ? set_wait_log(parse, step, rest) : unknown_action(parse, value);
 }
 
+static void clear_expects(const struct lab_key *key, void *field)
+{
+	struct lab_scenario *scenario = field;
+	size_t i, kept = 0;
+
+	for (i = 0; i < scenario->expects; i++) {
+		if (scenario->expect[i].log == key->log)
+			lab_pattern_deinit(&scenario->expect[i].pattern);
+		else
+			scenario->expect[kept++] = scenario->expect[i];
+	}
+	scenario->expects = kept;
+}
+
 static int add_expect(struct lab_parse *parse, const struct lab_key *key, void *field,
 		      const char *value)
 {
@@ -215,6 +229,63 @@ static int add_expect(struct lab_parse *parse, const struct lab_key *key, void *
 	if (!err)
 		scenario->expects++;
 	return err;
+}
+
+/* As findings are named: small letters, digits, '-'. */
+static bool is_finding(const char *word)
+{
+	return *word && !word[strspn(word, "abcdefghijklmnopqrstuvwxyz0123456789-")];
+}
+
+static int add_finding(struct lab_parse *parse, const struct lab_key *key, struct lab_strings *ids,
+		       const char *word)
+{
+	size_t i;
+
+	if (!is_finding(word) || !strcmp(word, "healthy"))
+		return lab_parse_error(parse,
+				       "%s = ... %.40s: must be the ids of findings, with commas "
+				       "between (\"tethys doctor --list\" shows them)",
+				       key->name, word);
+	for (i = 0; i < ids->count; i++)
+		if (!strcmp(ids->item[i], word))
+			return lab_parse_error(parse, "%s has %s twice", key->name, word);
+	return lab_add_text(parse, key, ids, word);
+}
+
+static int add_findings(struct lab_parse *parse, const struct lab_key *key, void *field,
+			const char *value)
+{
+	struct lab_strings *ids = field;
+	char word[64];
+	size_t len;
+	int err = 0;
+
+	lab_strings_deinit(ids);
+	while (!err) {
+		len = strcspn(value, ",");
+		snprintf(word, sizeof(word), "%.*s", (int)len, value);
+		while (len && len < sizeof(word) && strchr(" \t", word[len - 1]))
+			word[--len] = '\0';
+		err = add_finding(parse, key, ids, word);
+		value += strcspn(value, ",");
+		if (!*value++)
+			break;
+		value += strspn(value, " \t");
+	}
+	return err;
+}
+
+static int set_verdict(struct lab_parse *parse, const struct lab_key *key, void *field,
+		       const char *value)
+{
+	struct lab_verdict *verdict = field;
+
+	verdict->asked = true;
+	if (strcmp(value, "healthy"))
+		return add_findings(parse, key, &verdict->ids, value);
+	lab_strings_deinit(&verdict->ids);
+	return 0;
 }
 
 /* ---- tables ---- */
@@ -249,7 +320,9 @@ static const struct lab_key step_table[] = {
 const struct lab_keys lab_step_keys = {"[step]", step_table,
 				       sizeof(step_table) / sizeof(step_table[0])};
 
-#define LOG(kind_, name_) {.name = name_, .set = add_expect, .repeats = true, .log = kind_}
+#define END(field) offsetof(struct lab_scenario, field)
+#define LOG(kind_, name_) \
+	{.name = name_, .set = add_expect, .clear = clear_expects, .repeats = true, .log = kind_}
 
 static const struct lab_key end_table[] = {
 	LOG(LAB_LOG_HOST, "host log"),
@@ -259,9 +332,11 @@ static const struct lab_key end_table[] = {
 	LOG(LAB_LOG_GUEST1_QEMU, "guest qemu"),
 	LOG(LAB_LOG_GUEST2_QEMU, "guest 2 qemu"),
 	LOG(LAB_LOG_CARD, "card log"),
-	{.name = "isolation",
-	 .set = lab_set_flag,
-	 .offset = offsetof(struct lab_scenario, isolation)},
+	{.name = "isolation", .set = lab_set_flag, .offset = END(isolation)},
+	{.name = "doctor", .set = set_verdict, .offset = END(doctor)},
+	{.name = "guest doctor", .set = set_verdict, .offset = END(guest_doctor)},
+	{.name = "doctor together", .set = set_verdict, .offset = END(doctor_together)},
+	{.name = "doctor also", .set = add_findings, .offset = END(doctor_also)},
 };
 const struct lab_keys lab_end_keys = {"[at the end]", end_table,
 				      sizeof(end_table) / sizeof(end_table[0])};
@@ -595,6 +670,24 @@ static int check_expects(struct lab_parse *parse)
 	return err;
 }
 
+static int check_doctor(struct walk *walk)
+{
+	const struct lab_scenario *scenario = walk->parse->scenario;
+	bool in_guest = scenario->guest_doctor.asked || scenario->doctor_together.asked;
+	int err = 0;
+
+	walk->parse->line = walk->parse->end_line;
+	if (in_guest)
+		err = check_present(walk->parse, 0);
+	if (!err && in_guest && !walk->runs[0])
+		err = lab_parse_error(walk->parse,
+				      "doctor can't look into the guest: it isn't running at the "
+				      "end");
+	if (!err && scenario->doctor_also.count && !scenario->doctor.asked && !in_guest)
+		err = lab_parse_error(walk->parse, "doctor also = ... beside no doctor = ...");
+	return err;
+}
+
 int lab_steps_finish(struct lab_parse *parse)
 {
 	struct walk walk = {.parse = parse};
@@ -612,5 +705,7 @@ int lab_steps_finish(struct lab_parse *parse)
 		err = walk_step(&walk, i);
 	if (!err)
 		err = check_unused(&walk);
+	if (!err)
+		err = check_doctor(&walk);
 	return err ? err : check_expects(parse);
 }

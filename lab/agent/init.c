@@ -169,6 +169,9 @@ static void mount_more(void)
 	mount_at("shm", "/dev/shm", "tmpfs", MS_NOSUID | MS_NODEV, NULL);
 	mount_at("run", "/run", "tmpfs", MS_NOSUID | MS_NODEV, "mode=0755");
 	mount_at("tmp", "/tmp", "tmpfs", MS_NOSUID | MS_NODEV, "mode=1777");
+	/* As distributions have it: what drivers tell of themselves is there. */
+	if (kernel_has("debugfs"))
+		mount_at("debugfs", "/sys/kernel/debug", "debugfs", MS_NOSUID | MS_NOEXEC, NULL);
 	if (kernel_has("hugetlbfs"))
 		mount_at("hugetlbfs", "/dev/hugepages", "hugetlbfs", 0, NULL);
 	must(mkdir(LAB_RELAY_DIR, 0755), LAB_RELAY_DIR);

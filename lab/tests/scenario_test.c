@@ -2,8 +2,11 @@
 #include <dirent.h>
 #include <errno.h>
 #include <limits.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
+#include "doctor/rules/rule.h"
+#include "lab/dir.h"
 #include "lab/scenario.h"
 #include "tests/tap.h"
 
@@ -571,9 +574,206 @@ static void test_scenario_load_takes_only_well_named_files(void)
 	rmdir(dir);
 }
 
+static void test_scenario_doctor_is_understood(void)
+{
+	struct lab_scenario *s = parse("title = t\n[guest]\n" GUEST_STEP "[at the end]\n"
+				       "doctor = raw-msi-in-bar , stale-dma-no-reset\n"
+				       "guest doctor = healthy\ndoctor together = a\n"
+				       "doctor also = b,c\n");
+
+	ASSERT(s);
+	ASSERT_EQ(s->doctor.ids.count, 2);
+	EXPECT_STR(s->doctor.ids.item[0], "raw-msi-in-bar");
+	EXPECT_STR(s->doctor.ids.item[1], "stale-dma-no-reset");
+	EXPECT(s->guest_doctor.asked);
+	EXPECT_EQ(s->guest_doctor.ids.count, 0);
+	EXPECT(s->doctor_together.asked);
+	ASSERT_EQ(s->doctor_also.count, 2);
+	EXPECT_STR(s->doctor_also.item[1], "c");
+	lab_scenario_destroy(s);
+	s = parse("title = t\n" STEP);
+	ASSERT(s);
+	EXPECT(!s->doctor.asked && !s->guest_doctor.asked && !s->doctor_together.asked);
+	lab_scenario_destroy(s);
+}
+
+static void test_scenario_doctor_must_make_sense(void)
+{
+	static const struct {
+		const char *text;
+		unsigned int line;
+		const char *words;
+	} cases[] = {
+		{"title = t\n" STEP "[at the end]\ndoctor =\n", 5, "doctor has no value"},
+		{"title = t\n" STEP "[at the end]\ndoctor = a b\n", 5, "must be the ids"},
+		{"title = t\n" STEP "[at the end]\ndoctor = a,\n", 5, "must be the ids"},
+		{"title = t\n" STEP "[at the end]\ndoctor = a, healthy\n", 5, "must be the ids"},
+		{"title = t\n" STEP "[at the end]\ndoctor = Iommu-Off\n", 5, "must be the ids"},
+		{"title = t\n" STEP "[at the end]\ndoctor = a, b, a\n", 5, "doctor has a twice"},
+		{"title = t\n" STEP "[at the end]\ndoctor = a\ndoctor = b\n", 6, "there twice"},
+		{"title = t\n" STEP "[at the end]\ndoctor also = a\n", 4, "beside no doctor"},
+		{"title = t\n" STEP "[at the end]\nguest doctor = a\n", 4, "there is no [guest]"},
+		{"title = t\n[guest]\n" GUEST_STEP "[step b]\ndo = kill guest\n"
+		 "[at the end]\ndoctor together = a\n",
+		 8, "it isn't running at the end"},
+	};
+	size_t i;
+
+	for (i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
+		expect_refused(cases[i].text, cases[i].line, cases[i].words);
+}
+
+/* Files of a folder of their own; parse() and expect_refused() find them beside their own path. */
+static void write_original(const char *name, const char *text)
+{
+	static const char *const dirs[] = {".", "dir"};
+	char path[64];
+	FILE *file;
+	size_t i;
+
+	for (i = 0; i < 2; i++) {
+		snprintf(path, sizeof(path), "%s/%s", dirs[i], name);
+		file = fopen(path, "w");
+		if (!file || fputs(text, file) < 0 || fclose(file))
+			TAP_FAIL("%s: %s", path, strerror(errno));
+	}
+}
+
+static char like_dir[] = "/tmp/tethys-like-XXXXXX";
+
+static const char original[] = "title = The original\nabout = Of it\n"
+			       "[card]\npersonality = 1.6.0\nraw imwr = yes\nseed = stats\n"
+			       "[host]\nmodule = a\nmodule = b\nmemory = 6G\n"
+			       "occupied interrupts = 8\n"
+			       "[guest]\nviommu = yes\ndriver = tethys_metis\n"
+			       "[step One]\nin = host\nrun = one\n"
+			       "[step Two]\nin = guest\nrun = two\n"
+			       "[at the end]\nhost log = /a/\nhost log = /b/\nguest log = /c/\n"
+			       "doctor = a, b\ndoctor also = c\n";
+
+static void test_scenario_like_takes_over_what_is_not_said(void)
+{
+	struct lab_scenario *s;
+
+	write_original("t-original.scenario", original);
+	s = parse("like = t-original\ntitle = t\n");
+	ASSERT(s);
+	EXPECT_STR(s->name, "some-name");
+	EXPECT_STR(s->title, "t");
+	EXPECT_STR(s->about, "");
+	EXPECT_STR(s->card.personality, "1.6.0");
+	EXPECT_EQ(s->card.seed.count, 1);
+	EXPECT_EQ(s->host.modules.count, 2);
+	EXPECT_EQ(s->host.memory_mib, 6144);
+	EXPECT(s->guest[0].present && s->guest[0].viommu);
+	ASSERT_EQ(s->steps, 3); /* with the start of the guest, once */
+	EXPECT_STR(s->step[1].title, "guest");
+	EXPECT_EQ(s->step[2].line, 1);
+	EXPECT_EQ(s->expects, 3);
+	EXPECT_EQ(s->doctor.ids.count, 2);
+	lab_scenario_destroy(s);
+}
+
+static void test_scenario_like_gives_way_to_what_is_said(void)
+{
+	struct lab_scenario *s;
+
+	write_original("t-original.scenario", original);
+	s = parse("like = t-original\ntitle = t\nabout = x\n"
+		  "[card]\nraw imwr = no\nseed = peek 0\nseed = peek 4\n"
+		  "[host]\nmodule = c\noccupied interrupts = none\n"
+		  "[guest]\nmemory = 512M\n"
+		  "[step Other]\nrun = other\nin = host\n[step Guest]\ndo = start guest\n"
+		  "[at the end]\nhost log = /d/\ndoctor = healthy\ndoctor also = d\n");
+	ASSERT(s);
+	EXPECT_STR(s->about, "x");
+	EXPECT_STR(s->card.personality, "1.6.0");
+	EXPECT(!s->card.raw_imwr);
+	ASSERT_EQ(s->card.seed.count, 2);
+	EXPECT_STR(s->card.seed.item[0], "peek 0");
+	ASSERT_EQ(s->host.modules.count, 1);
+	EXPECT_STR(s->host.modules.item[0], "c");
+	EXPECT_EQ(s->host.occupied, 0);
+	EXPECT_EQ(s->host.memory_mib, 6144);
+	EXPECT(s->guest[0].viommu);
+	EXPECT_EQ(s->guest[0].memory_mib, 512);
+	ASSERT_EQ(s->steps, 2);
+	EXPECT_STR(s->step[0].title, "Other");
+	ASSERT_EQ(s->expects, 2); /* the guest's and the new one */
+	EXPECT_STR(s->expect[0].pattern.text, "/c/");
+	EXPECT_STR(s->expect[1].pattern.text, "/d/");
+	EXPECT(s->doctor.asked);
+	EXPECT_EQ(s->doctor.ids.count, 0);
+	ASSERT_EQ(s->doctor_also.count, 1);
+	EXPECT_STR(s->doctor_also.item[0], "d");
+	lab_scenario_destroy(s);
+}
+
+static void test_scenario_like_must_make_sense(void)
+{
+	write_original("t-original.scenario", original);
+	write_original("t-second.scenario", "like = t-original\ntitle = t\n");
+	write_original("t-bad.scenario", "title = t\n[card]\nno = thing\n");
+	expect_refused("title = t\nlike = t-original\n", 2, "like = comes first");
+	expect_refused("like = t-original\n", 1, "a scenario starts with title");
+	expect_refused("like = none-such\ntitle = t\n", 1, "No such file");
+	expect_refused("like = ../t-original\ntitle = t\n", 1, "must be the name of a scenario");
+	expect_refused("like = t-original\nlike = t-original\n", 2, "there twice");
+	/* One that isn't said here is wrong together with what is. */
+	expect_refused("like = t-original\ntitle = t\n[guest]\ndriver = vfio-noiommu\n", 3,
+		       "with viommu = yes the driver is vfio-pci");
+	expect_refused("like = t-original\ntitle = t\n[host]\nmemory = 512M\n", 1,
+		       "doesn't fit into a host");
+}
+
+/* The mistake is in the other file, so that one is named. */
+static void test_scenario_like_names_a_mistake_of_the_original(void)
+{
+	static const struct {
+		const char *text, *words;
+	} cases[] = {
+		{"like = t-bad\ntitle = t\n", "t-bad.scenario:3: [card] has no key \"no\""},
+		{"like = t-second\ntitle = t\n", "t-second.scenario:1: another scenario is like"},
+	};
+	struct lab_scenario *scenario = NULL;
+	struct reason why;
+	size_t i;
+
+	write_original("t-original.scenario", original);
+	write_original("t-second.scenario", "like = t-original\ntitle = t\n");
+	write_original("t-bad.scenario", "title = t\n[card]\nno = thing\n");
+	for (i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		memset(&why, 0, sizeof(why));
+		EXPECT_EQ(lab_scenario_parse("t.scenario", cases[i].text, strlen(cases[i].text),
+					     &scenario, &why),
+			  -EINVAL);
+		EXPECT_HAS(why.text, cases[i].words);
+	}
+}
+
+static void test_scenario_like_finds_what_is_shipped(void)
+{
+	struct lab_scenario *s;
+
+	setenv("TETHYS_LAB_SCENARIOS", SCENARIO_DIR, 1);
+	s = parse("like = passthrough-clean\ntitle = t\n");
+	ASSERT(s);
+	EXPECT_STR(s->card.personality, "1.8.0");
+	lab_scenario_destroy(s);
+}
+
 static int only_scenarios(const struct dirent *entry)
 {
 	return strstr(entry->d_name, LAB_SCENARIO_SUFFIX) != NULL;
+}
+
+static void expect_known(const struct lab_strings *ids)
+{
+	size_t i;
+
+	for (i = 0; i < ids->count; i++)
+		if (!doctor_rule_find(ids->item[i]))
+			TAP_FAIL("doctor has no finding %s", ids->item[i]);
 }
 
 /* What is shipped can be read; whether it holds is for the machines to say. */
@@ -594,6 +794,12 @@ static void test_scenario_all_shipped_are_good(void)
 		} else {
 			EXPECT(*scenario->about);
 			EXPECT(strlen(scenario->title) <= 72);
+			if (!scenario->doctor.asked)
+				TAP_FAIL("%s: no doctor = ... [at the end]", scenario->name);
+			expect_known(&scenario->doctor.ids);
+			expect_known(&scenario->guest_doctor.ids);
+			expect_known(&scenario->doctor_together.ids);
+			expect_known(&scenario->doctor_also);
 			lab_scenario_destroy(scenario);
 		}
 		free(entries[i]);
@@ -624,6 +830,18 @@ int main(void)
 	RUN(test_scenario_counts_are_bounded);
 	RUN(test_scenario_inserted_start_counts_as_step);
 	RUN(test_scenario_load_takes_only_well_named_files);
+	RUN(test_scenario_doctor_is_understood);
+	RUN(test_scenario_doctor_must_make_sense);
 	RUN(test_scenario_all_shipped_are_good);
+	/* parse() says its text is of "dir/". */
+	if (!mkdtemp(like_dir) || chdir(like_dir) || mkdir("dir", 0700))
+		return 1;
+	RUN(test_scenario_like_takes_over_what_is_not_said);
+	RUN(test_scenario_like_gives_way_to_what_is_said);
+	RUN(test_scenario_like_must_make_sense);
+	RUN(test_scenario_like_names_a_mistake_of_the_original);
+	RUN(test_scenario_like_finds_what_is_shipped);
+	lab_dir_remove("dir");
+	lab_dir_remove(like_dir);
 	return tap_done();
 }
