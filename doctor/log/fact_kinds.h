@@ -9,6 +9,7 @@
 #ifndef TETHYS_DOCTOR_LOG_FACT_KINDS_H
 #define TETHYS_DOCTOR_LOG_FACT_KINDS_H
 
+/* clang-format off */
 #define DOCTOR_FACT_KINDS(X)                                                                     \
 	/* Faults of DMA and interrupts */                                                       \
 	X(VTD_DMA_FAULT, "VT-d DMA fault")	  /* d a r w; n = PASID if one */                  \
@@ -122,13 +123,14 @@
 	X(METIS_DRIVER_LOST_IRQ, "Metis driver: interrupt lost") /* d */                           \
 	X(METIS_FIRMWARE, "Metis firmware")	  /* t = version */                                \
 	X(METIS_VECTORS, "Metis MSI vectors")	  /* d n */
+/* clang-format on */
 
 enum doctor_fact_kind {
 	DOCTOR_FACT_NONE,
 #define DOCTOR_FACT_ENUM(name, text) DOCTOR_##name,
 	DOCTOR_FACT_KINDS(DOCTOR_FACT_ENUM)
 #undef DOCTOR_FACT_ENUM
-	DOCTOR_FACT_NR
+		DOCTOR_FACT_NR
 };
 
 /* "VT-d DMA fault", and "VTD_DMA_FAULT" as tests and JSON name it. */

@@ -218,7 +218,7 @@ static void make_private(struct snapshot *out)
 		"/usr/bin/kvm\0-id\000101\0-name\0secretvm,debug-threads=on\0-device\0"
 		"vfio-pci,host=0000:86:00.0,id=hostpci0\0-smbios\0"
 		"type=1,uuid=0b1c2d3e-1111-2222-3333-444455556666\0-drive\0"
-		"file=/home/alice/d.raw,serial=WD-77XYZ\0-device\0virtio-net,mac=BC:24:11:0a:0B:0c\0"
+		"file=/srv/alice/d.raw,serial=WD-77XYZ\0-device\0virtio-net,mac=BC:24:11:0a:0B:0c\0"
 		"-object\0secret,id=s0,data=aGVsbG8K";
 
 	uint8_t config[0x400] = {0xff};
