@@ -76,6 +76,7 @@ struct doctor_finding {
 	const struct doctor_rule *rule;
 	bool has_device;
 	struct bdf device;
+	bool guest;	     /* as the guest sees it: its addresses are others than the host's */
 	const char *label;   /* of the device, NULL = not known */
 	const char *machine; /* whose; NULL where only logs were given */
 	enum doctor_severity severity;

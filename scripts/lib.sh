@@ -21,6 +21,13 @@ if [ -z "${TETHYS_LOGS:-}" ] && [ -d "$top/../shared/facts/logs" ]; then
 	export TETHYS_LOGS
 fi
 
+# Meson targets that users get. The static program is one where the static libraries are.
+targets()
+{
+	echo tethys axruntime tethys-lab-agent
+	! grep -q '^build doctor/tethys-doctor:' "$build/release/build.ninja" || echo tethys-doctor
+}
+
 # TETHYS_QUIET: only what failed.
 say() { [ -n "${TETHYS_QUIET:-}" ] || printf '%s\n' "$*"; }
 die() { printf '%s: %s\n' "${0##*/}" "$*" >&2; exit 1; }

@@ -39,6 +39,7 @@
 	X(IOMMU_VALIDATED, "virt-host-validate passed")                                          \
 	X(KERNEL_BOOT, "kernel starts")		  /* "Linux version": a new boot */                \
 	X(KERNEL_COMMAND_LINE, "kernel command line")                                            \
+	X(BARE_METAL, "kernel runs on bare hardware") /* no guest's log */                         \
 	/* Binding and groups */                                                                 \
 	X(NO_IOMMU_GROUP, "device without group")  /* d */                                         \
 	X(GROUP_NOT_VIABLE, "group not viable")	  /* d n = group */                                \
@@ -113,6 +114,7 @@
 	X(DRIVER_UNBOUND, "driver left the device") /* d t */                                      \
 	X(DRIVER_BOUND, "driver took the device")   /* d t */                                      \
 	X(FIRMWARE_CRASHED, "device firmware crashed") /* d t = driver */                          \
+	X(FIRMWARE_MISSING, "firmware file not loaded")                                            \
 	X(IGD_STOLEN_OUTSIDE, "stolen memory mismatch") /* d a s: reserved */                      \
 	X(VM_EXIT, "a VM ended or was reset")	  /* t */                                          \
 	/* Metis */                                                                              \

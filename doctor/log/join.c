@@ -61,13 +61,17 @@ static void smmu_release(struct joiner *joiner, struct joiner_smmu *smmu)
 
 static uint64_t node_of(const struct message *message)
 {
-	static const char before[] = "arm-smmu-v3 ";
-	const char *at = memmem(message->text, message->size, before, sizeof(before) - 1);
+	static const char *const before[] = {"arm-smmu-v3 ", "SMMUv3: "};
+	const char *at = NULL;
 	uint64_t hash = 1;
 
+	for (size_t i = 0; !at && i < sizeof(before) / sizeof(*before); i++) {
+		at = memmem(message->text, message->size, before[i], strlen(before[i]));
+		at = at ? at + strlen(before[i]) : NULL;
+	}
 	if (!at)
 		return 0;
-	for (at += sizeof(before) - 1; *at && *at != ':' && *at != ' '; at++)
+	for (; *at && *at != ':' && *at != ' '; at++)
 		hash = (hash ^ (unsigned char)*at) * 0x100000001b3u;
 	return hash;
 }
@@ -296,6 +300,93 @@ static bool aer_name(struct joiner *joiner, struct doctor_fact *fact)
 	return true;
 }
 
+/* The next "('0000:bb:dd.f', 'driver')". Return: what is behind it, NULL when there is none. */
+static const char *next_pair(const char *at, struct doctor_fact *fact)
+{
+	size_t used, size;
+
+	while ((at = strstr(at, "('"))) {
+		at += 2;
+		if (!bdf_parse(at, strlen(at), &fact->device, &used))
+			continue;
+		at += used;
+		if (strncmp(at, "', '", 4) != 0)
+			continue;
+		at += 4;
+		size = strcspn(at, "'");
+		if (!size || at[size] != '\'' || size >= sizeof(fact->driver))
+			continue;
+		memset(fact->driver, 0, sizeof(fact->driver));
+		memcpy(fact->driver, at, size);
+		fact->has_device = true;
+		return at + size;
+	}
+	return NULL;
+}
+
+/* Each device that a program counts as in the way is a member, with its driver. */
+static bool wrong_drivers(struct joiner *joiner, const struct message *message,
+			  struct doctor_fact *fact, const char *text)
+{
+	struct doctor_fact member = *fact;
+	const char *at = message->text;
+	bool any = false;
+
+	if (joiner->unbound_line && fact->line - joiner->unbound_line <= JOIN_LINES) {
+		member.has_number = true;
+		member.number = joiner->unbound;
+	}
+	while ((at = next_pair(at, &member))) {
+		if (any)
+			joiner->emit(joiner->context, fact, text);
+		*fact = member;
+		any = true;
+	}
+	return any;
+}
+
+/* "tethys_metis 0000:bb:dd.f: metis-0:1:0: firmware 1.6.0, 1 MSI vector" is two facts. */
+static bool metis_ready(struct joiner *joiner, struct doctor_fact *fact, const char *text)
+{
+	struct doctor_fact firmware = *fact;
+
+	firmware.kind = DOCTOR_METIS_FIRMWARE;
+	firmware.has_number = false;
+	firmware.number = 0;
+	joiner->emit(joiner->context, &firmware, text);
+	fact->name[0] = '\0';
+	return true;
+}
+
+static bool is_version(const char *text)
+{
+	size_t digits = strspn(text, "0123456789");
+
+	return digits && text[digits] == '.' && text[digits + 1] >= '0' && text[digits + 1] <= '9';
+}
+
+/* "version: 1.4.16" below the name of the module. */
+static bool metis_version(struct joiner *joiner, enum pattern_act act,
+			  const struct message *message, struct doctor_fact *fact)
+{
+	uint64_t behind = fact->line - joiner->module_line;
+
+	if (act == ACT_METIS_MODULE) {
+		joiner->module_line = fact->line;
+		joiner->follow = JOIN_LINES;
+		return false;
+	}
+	/* A word alone is the answer only as the first line. */
+	if (!joiner->module_line || behind > JOIN_LINES || !is_version(fact->name) ||
+	    (act == ACT_METIS_ONE_WORD && (behind != 1 || message->has_device))) {
+		join_nothing_followed(joiner);
+		return false;
+	}
+	joiner->module_line = 0;
+	joiner->follow = 0;
+	return true;
+}
+
 static void complete(struct doctor_fact *fact, const struct message *message)
 {
 	memcpy(fact->driver, message->driver, sizeof(fact->driver));
@@ -364,6 +455,18 @@ static bool apply_joined(struct joiner *joiner, enum pattern_act act, const stru
 		return false;
 	case ACT_AER_NAME:
 		return aer_name(joiner, fact);
+	case ACT_UNBOUND:
+		joiner->unbound_line = fact->line;
+		joiner->unbound = fact->number;
+		return true;
+	case ACT_WRONG_DRIVERS:
+		return wrong_drivers(joiner, message, fact, text);
+	case ACT_METIS_READY:
+		return metis_ready(joiner, fact, text);
+	case ACT_METIS_MODULE:
+	case ACT_METIS_VERSION:
+	case ACT_METIS_ONE_WORD:
+		return metis_version(joiner, act, message, fact);
 	default:
 		return apply_lspci(joiner, act, fact);
 	}

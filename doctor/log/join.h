@@ -40,6 +40,9 @@ struct joiner {
 	uint64_t msi_line; /* of the last enabled capability, 0: none */
 	enum doctor_fact_kind aer;
 	uint64_t aer_line;
+	uint64_t unbound_line; /* that named a group whose devices follow, 0: none */
+	uint64_t unbound;
+	uint64_t module_line; /* that named the Metis module, 0: none */
 };
 
 /**

@@ -5,19 +5,20 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <poll.h>
 #include <signal.h>
 #include <spawn.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
-#include "doctor/log/log.h"
+#include "doctor/log/kernel.h"
 
 #define KMSG "/dev/kmsg"
-#define RECORD_BYTES 8192u
 /* More than any ring holds: a log that grows while it is read must end. */
 #define RECORDS_MAX 1000000u
 #define JOURNAL_MS 20000
@@ -25,29 +26,104 @@
 
 extern char **environ;
 
-/* One record; what lies behind its first line are properties. Return: 1, 0 = none now, -errno. */
+static bool is_digit(char c)
+{
+	return c >= '0' && c <= '9';
+}
+
+/* Digits before a comma. Return: what is behind them, NULL where there are none. */
+static const char *head_number(const char *at, const char *end, uint64_t *ret_value)
+{
+	const char *begin = at;
+
+	*ret_value = 0;
+	for (; at < end && is_digit(*at) && at - begin < 19; at++)
+		*ret_value = *ret_value * 10 + (uint64_t)(*at - '0');
+	return at > begin && at < end && *at == ',' ? at + 1 : NULL;
+}
+
+/* "4,9,1234567,-;", also with more fields. Return: where the text begins, NULL: no such head. */
+static const char *record_text(const char *record, const char *end, uint64_t *ret_us)
+{
+	const char *at = record;
+
+	for (int i = 0; at && i < 3; i++)
+		at = head_number(at, end, ret_us);
+	if (!at)
+		return NULL;
+	at = memchr(at, ';', (size_t)(end - at));
+	return at ? at + 1 : NULL;
+}
+
+static int hex(char c)
+{
+	if (is_digit(c))
+		return c - '0';
+	c |= 0x20;
+	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+/* One character; the kernel writes those that aren't plain as "\x0a". Return: bytes used. */
+static size_t one_character(const char *at, const char *end, char *ret_c)
+{
+	if (end - at >= 4 && at[0] == '\\' && at[1] == 'x' && hex(at[2]) >= 0 && hex(at[3]) >= 0) {
+		*ret_c = (char)(hex(at[2]) << 4 | hex(at[3]));
+		return 4;
+	}
+	*ret_c = *at;
+	return 1;
+}
+
+size_t kernel_record_lines(const char *record, size_t size, char to[KERNEL_LINES_BYTES])
+{
+	const char *end = record + size, *at, *line_end;
+	size_t used = 0, stamp_size;
+	char stamp[48] = "", c;
+	uint64_t us;
+
+	line_end = memchr(record, '\n', size);
+	if (line_end)
+		end = line_end;
+	at = record_text(record, end, &us);
+	if (at)
+		snprintf(stamp, sizeof(stamp), "[%5" PRIu64 ".%06" PRIu64 "] ", us / 1000000,
+			 us % 1000000);
+	else
+		at = record;
+	stamp_size = strlen(stamp);
+	memcpy(to, stamp, stamp_size);
+	used = stamp_size;
+	/* The newline that ends it always has room. */
+	while (at < end && used + 1 + stamp_size + 1 < KERNEL_LINES_BYTES) {
+		at += one_character(at, end, &c);
+		to[used++] = c;
+		if (c != '\n')
+			continue;
+		memcpy(to + used, stamp, stamp_size);
+		used += stamp_size;
+	}
+	to[used++] = '\n';
+	return used;
+}
+
+/* Return: 1, 0 = none now, -errno. */
 static int one_record(int fd, struct doctor_parser *parser)
 {
-	char record[RECORD_BYTES + 1];
-	ssize_t got = read(fd, record, RECORD_BYTES);
-	char *end;
+	char record[KERNEL_RECORD_BYTES], lines[KERNEL_LINES_BYTES];
+	ssize_t got = read(fd, record, sizeof(record));
 
 	if (got < 0)
 		/* Overwritten before it was read, or a signal: go on with the next. */
 		return errno == EPIPE || errno == EINTR ? 1 : errno == EAGAIN ? 0 : -errno;
 	if (!got)
 		return 0;
-	end = memchr(record, '\n', (size_t)got);
-	if (!end)
-		end = record + got;
-	*end++ = '\n';
-	doctor_parser_feed(parser, record, (size_t)(end - record));
+	doctor_parser_feed(parser, lines, kernel_record_lines(record, (size_t)got, lines));
 	return 1;
 }
 
-static int read_kmsg(struct doctor_parser *parser)
+int kernel_read_records(const char *path, struct doctor_parser *parser)
 {
-	int fd = open(KMSG, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+	int fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
 	int ret = 1;
 
 	if (fd < 0)
@@ -137,7 +213,7 @@ static int read_journal(struct doctor_parser *parser)
 
 int doctor_log_kernel(struct doctor_parser *parser, struct reason *why)
 {
-	int kmsg = read_kmsg(parser), journal;
+	int kmsg = kernel_read_records(KMSG, parser), journal;
 
 	if (!kmsg)
 		return 0;
@@ -149,19 +225,24 @@ int doctor_log_kernel(struct doctor_parser *parser, struct reason *why)
 			  strerror(-kmsg), strerror(-journal));
 }
 
-int doctor_log_follow_open(int *ret_fd, struct reason *why)
+int kernel_follow_open(const char *path, int *ret_fd, struct reason *why)
 {
-	int fd = open(KMSG, O_RDONLY | O_NONBLOCK | O_CLOEXEC), err;
+	int fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC), err;
 
 	if (fd < 0)
-		return reason_add(why, -errno, KMSG ": %s. Run as root", strerror(errno));
+		return reason_add(why, -errno, "%s: %s. Run as root", path, strerror(errno));
 	if (lseek(fd, 0, SEEK_END) < 0) {
 		err = errno;
 		close(fd);
-		return reason_add(why, -err, KMSG ": %s", strerror(err));
+		return reason_add(why, -err, "%s: %s", path, strerror(err));
 	}
 	*ret_fd = fd;
 	return 0;
+}
+
+int doctor_log_follow_open(int *ret_fd, struct reason *why)
+{
+	return kernel_follow_open(KMSG, ret_fd, why);
 }
 
 int doctor_log_follow(int fd, struct doctor_parser *parser, struct reason *why)

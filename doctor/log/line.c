@@ -388,13 +388,14 @@ static size_t escape_size(const char *text, size_t size)
 	if (at == size)
 		return 1;
 	if (text[at] == ']') { /* ends with BEL or ESC \ */
-		while (++at < size && text[at] != '\a' && text[at] != '\x1b')
+		for (at++; at < size && text[at] != '\a' && text[at] != '\x1b'; at++)
 			;
 		return at < size && text[at] == '\a' ? at + 1 : at;
 	}
 	if (text[at] != '[')
 		return 2;
-	while (++at < size && (unsigned char)text[at] >= 0x20 && (unsigned char)text[at] < 0x40)
+	for (at++; at < size && (unsigned char)text[at] >= 0x20 && (unsigned char)text[at] < 0x40;
+	     at++)
 		;
 	return at < size && (unsigned char)text[at] >= 0x40 && (unsigned char)text[at] < 0x7f
 		       ? at + 1

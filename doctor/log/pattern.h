@@ -57,6 +57,12 @@ enum pattern_act {
 	ACT_MSI_CAPABILITY,
 	ACT_AER_BEGIN, /* names of the errors follow */
 	ACT_AER_NAME,
+	ACT_UNBOUND,	    /* devices that keep a group follow */
+	ACT_WRONG_DRIVERS,  /* these, as Python prints a list of pairs */
+	ACT_METIS_READY,    /* the name is the firmware's version, a fact of its own */
+	ACT_METIS_MODULE,   /* the module's version follows */
+	ACT_METIS_VERSION,  /* a line of modinfo */
+	ACT_METIS_ONE_WORD, /* the whole output of a question for the version */
 };
 
 struct doctor_pattern {

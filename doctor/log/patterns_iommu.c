@@ -90,6 +90,9 @@ static const struct doctor_pattern rows[] = {
 	    "arm-smmu-v3 {_}: {|unpriv|priv} {|data|inst} {w}", .act = ACT_SMMU_HOW),
 	ROW(IOMMU_WORKING, "arm-smmu-v3", "arm-smmu-v3 {_}: ias {0}-bit", .name = "SMMUv3"),
 	ROW(SMMU_FAULT, "arm-smmu-v3", "arm-smmu-v3 {_}: {a}$", .act = ACT_SMMU_WORD),
+	/* Xen on Arm */
+	ROW(SMMU_FAULT, "SMMUv3: ", "SMMUv3: {_}: event {R} received:", .act = ACT_SMMU_EVENT),
+	ROW(SMMU_FAULT, "SMMUv3: ", "SMMUv3: {_}: {a}$", .act = ACT_SMMU_WORD),
 	ROW(SMMU_FAULT, NULL, "^0x{x}$", .act = ACT_SMMU_WORD),
 	ROW(SMMU_FAULT, "context fault:",
 	    "nhandled context fault: fsr={R}, iova={a}, fsynr={s}, cbfrsynra={N}",

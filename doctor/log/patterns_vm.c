@@ -15,6 +15,12 @@ static const struct doctor_pattern rows[] = {
 	/* DPDK */
 	ROW(GROUP_NOT_VIABLE, "is not viable", "{d} VFIO group is not viable"),
 	ROW(GROUP_NOT_VIABLE, "is not viable", "FIO group is not viable"),
+	/* Programs that drive VFIO by themselves */
+	ROW(GROUP_NOT_VIABLE, "not bound to vfio",
+	    "{d}: IOMMU group {n} has devices not bound to vfio", .act = ACT_UNBOUND),
+	ROW(GROUP_NOT_VIABLE, "not bound to vfio",
+	    "roup {n} has devices not bound to vfio", .act = ACT_UNBOUND),
+	ROW(GROUP_MEMBER, "rong driver devices", "rong driver devices: ", .act = ACT_WRONG_DRIVERS),
 	ROW(NO_IOMMU_GROUP, "no iommu_group", "vfio {d}: no iommu_group"),
 	ROW(NO_IOMMU_GROUP, "no iommu_group", "error: {d}: no iommu_group"),
 	ROW(NO_IOMMU_GROUP, "no iommu_group", "no iommu_group"),
@@ -41,6 +47,7 @@ static const struct doctor_pattern rows[] = {
 	ROW(VFIO_NEW_ID_EXISTS, "new_id file", "new_id file: {*}ile exists"),
 	ROW(SET_IOMMU_EPERM, "et iommu for container",
 	    "et iommu for container: Operation not permitted"),
+	ROW(SET_IOMMU_EPERM, "et group container", "et group container: Operation not permitted"),
 	ROW(SET_IOMMU_EIO, "et iommu for container", "et iommu for container: Input/output error"),
 	ROW(SET_IOMMU_EPERM, "IOMMU type", "IOMMU type {*}errno=1$"),
 	ROW(SET_IOMMU_EPERM, "IOMMU type", "IOMMU type{*}error 1 "),
@@ -71,6 +78,8 @@ static const struct doctor_pattern rows[] = {
 	    "function {0} not available for vfio-pci", .name = "address taken"),
 	ROW(PVE_CONFIG, "bus found for device",
 	    "bus found for device 'vfio-pci'", .name = "no PCI bus"),
+	ROW(PVE_CONFIG, "multiple address spaces",
+	    "vfio {d}: group {0} used in multiple address spaces", .name = "address spaces"),
 	ROW(PVE_CONFIG, "Cannot find vfio-pci",
 	    "Cannot find vfio-pci module", .name = "vfio-pci module"),
 	ROW(IOMMU_ABSENT, "IOMMU not present", "IOMMU not present", .name = "Proxmox"),
@@ -118,6 +127,8 @@ static const struct doctor_pattern rows[] = {
 	ROW(MAP_FAILED, "DMA remapping, error", "DMA remapping, error {e}"),
 	/* Cloud Hypervisor */
 	ROW(MAP_FAILED, "IommuDmaMap(Error", "iova {a}, gpa {x}, size {s}: IommuDmaMap(Error({e}"),
+	ROW(MAP_FAILED, "IommuDmaMap(Error", "IommuDmaMap(Error({e}"),
+	ROW(MAP_FAILED, "IOVA range to the IOAS", "map an IOVA range to the IOAS: {E}"),
 	ROW(BAR_INVALID, "moving device BAR", "ailed moving device BAR"),
 	ROW(MAP_FAILED, "vfio_pin_pages failed", "vfio_pin_pages failed {*}ret {e}"),
 	ROW(MAPPINGS_RUNNING_OUT, "out of DMA mappings", "running out of DMA mappings"),
@@ -132,6 +143,9 @@ static const struct doctor_pattern rows[] = {
 	ROW(VIOMMU_NO_CACHING_MODE, "caching-mode", "set caching-mode=on for intel-iommu"),
 	ROW(VIOMMU_NO_CACHING_MODE, "caching-mode", "caching-mode=on {*}device assignment"),
 	ROW(VIOMMU_NO_CACHING_MODE, "requires caching mode", "requires caching mode"),
+	/* The virtual IOMMUs of Arm and AMD, which have no such option. */
+	ROW(VIOMMU_NO_CACHING_MODE, "notifier which is",
+	    "requires iommu <MAP >notifier which is {|not currently|currently not} supported"),
 	ROW(VIOMMU_NO_CACHING_MODE, "caching_mode", "unsupported configuration: {*}caching_mode"),
 	ROW(VIOMMU_NO_CACHING_MODE, "caching mode", "unsupported configuration: {*}caching mode"),
 	ROW(KVM_BAD_ADDRESS, "kvm run failed", "kvm run failed Bad address"),
@@ -143,6 +157,11 @@ static const struct doctor_pattern rows[] = {
 	ROW(INTX_BUSY, "vfio-intx(", "lags mismatch irq {*}(vfio-intx({d}))"),
 	ROW(MDEV_REGION_EIO, "failed to get region",
 	    "vfio {t}: failed to get region {0} info: Input/output error"),
+	/* The start of a mediated device fails in its driver; sysfsdev= names no PCI device. */
+	ROW(MDEV_REGION_EIO, "getting device from group",
+	    "sysfsdev{*}: error getting device from group {0}: Input/output error"),
+	ROW(MDEV_REGION_EIO, "[nvidia-vgpu-vfio]", "[nvidia-vgpu-vfio] {t}: start failed. status"),
+	ROW(MDEV_REGION_EIO, "VM UUID from QEMU", "ailed to get VM UUID from QEMU command"),
 
 	/* Starts and ends. Reasons that have nothing to do with passthrough come before the last words. */
 	ROW(START_UNRELATED, "' does not exist", "bridge '{t}' does not exist"),

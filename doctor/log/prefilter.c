@@ -208,7 +208,7 @@ __attribute__((target("avx2,popcnt"))) static struct byte_counts count_avx2(cons
 	size_t at = 0;
 
 	for (; at + 32 <= size; at += 32) {
-		__m256i bytes = _mm256_loadu_si256((const __m256i *)(const void *)(data + at));
+		__m256i bytes = _mm256_loadu_si256((const __m256i_u *)(data + at));
 		uint32_t lines = (uint32_t)_mm256_movemask_epi8(_mm256_cmpeq_epi8(bytes, newline));
 		uint32_t low = (uint32_t)_mm256_movemask_epi8(
 			_mm256_cmpeq_epi8(_mm256_min_epu8(bytes, last), bytes));

@@ -115,9 +115,16 @@ const char *escape_text(struct arena *arena, const char *text)
 	return copy;
 }
 
+static void put_character(uint32_t c, FILE *out)
+{
+	char bytes[5] = "";
+	size_t size = escape_utf8(c, bytes);
+
+	fwrite(bytes, 1, size, out);
+}
+
 void escape_html(const char *text, FILE *out)
 {
-	char bytes[5];
 	uint32_t c;
 
 	while (text && (c = escape_next(&text))) {
@@ -132,13 +139,12 @@ void escape_html(const char *text, FILE *out)
 		else if (c == '\'')
 			fputs("&#39;", out);
 		else
-			fwrite(bytes, 1, escape_utf8(c, bytes), out);
+			put_character(c, out);
 	}
 }
 
 void escape_label(const char *text, FILE *out)
 {
-	char bytes[5];
 	uint32_t c;
 
 	while (text && (c = escape_next(&text))) {
@@ -149,6 +155,6 @@ void escape_label(const char *text, FILE *out)
 		else if (c == '\t')
 			fputc(' ', out);
 		else
-			fwrite(bytes, 1, escape_utf8(c, bytes), out);
+			put_character(c, out);
 	}
 }

@@ -347,10 +347,10 @@ static void put_footer(const struct page *page)
 	if (gmtime_r(&now, &utc))
 		strftime(text, sizeof(text), "%Y-%m-%d %H:%M UTC", &utc);
 	fprintf(page->out,
-		"<footer>Written by tethys doctor " TETHYS_VERSION ", %s. "
+		"<footer>Written by tethys doctor %s, %s. "
 		"<code>tethys doctor --explain ID</code> says more about a class of findings."
 		"</footer>\n",
-		text);
+		TETHYS_VERSION, text);
 }
 
 void doctor_report_html(const struct doctor_report *report, FILE *out)

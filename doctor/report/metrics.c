@@ -148,9 +148,10 @@ void doctor_report_metrics(const struct doctor_report *report, FILE *out)
 		    report->verdict, out);
 	print_gauge("tethys_doctor_last_run_timestamp_seconds", "When doctor looked last.",
 		    (double)time(NULL), out);
-	fputs("# HELP tethys_doctor_build_info Which doctor looked.\n"
-	      "# TYPE tethys_doctor_build_info gauge\n"
-	      "tethys_doctor_build_info{version=\"" TETHYS_VERSION "\"} 1\n"
-	      "# EOF\n",
-	      out);
+	fprintf(out,
+		"# HELP tethys_doctor_build_info Which doctor looked.\n"
+		"# TYPE tethys_doctor_build_info gauge\n"
+		"tethys_doctor_build_info{version=\"%s\"} 1\n"
+		"# EOF\n",
+		TETHYS_VERSION);
 }

@@ -12,14 +12,48 @@ static const struct doctor_rule rules[RULES];
 
 /* --- group-not-viable --- */
 
+static bool is_port_driver(const char *driver)
+{
+	return !strcmp(driver, "pcieport") || !strcmp(driver, "shpchp");
+}
+
+/*
+ * A program that looks at the group's drivers itself, and stumbles over nothing but bridges: the
+ * kernel doesn't count these, so the group would be viable.
+ */
+static bool only_bridges(const struct doctor_case *seen, const struct doctor_fact *fact)
+{
+	const struct doctor_fact *member = NULL;
+	size_t bridges = 0;
+
+	if (!state_line_has(fact, "not bound to vfio"))
+		return false;
+	while ((member = doctor_fact_next(seen->facts, DOCTOR_GROUP_MEMBER, member))) {
+		if (!*member->driver || member->log != fact->log || !member->has_number ||
+		    !fact->has_number || member->number != fact->number)
+			continue;
+		if (!is_port_driver(member->driver))
+			return false;
+		bridges++;
+	}
+	return bridges > 0;
+}
+
+static bool holds_devices(const struct doctor_case *seen, const struct doctor_fact *fact)
+{
+	return !only_bridges(seen, fact);
+}
+
 static const struct doctor_signal not_viable_confirm[] = {
-	{DOCTOR_GROUP_NOT_VIABLE, 96, NULL,
+	{DOCTOR_GROUP_NOT_VIABLE, 96, holds_devices,
 	 "VFIO hands out whole groups. A member that still has a host driver keeps the group."},
 	{DOCTOR_FACT_NONE, 0, NULL, NULL},
 };
 
 static bool is_bridge_text(const struct doctor_fact *member)
 {
+	if (*member->driver)
+		return is_port_driver(member->driver);
 	return state_line_has(member, "bridge") || strstr(member->name, "bridge") ||
 	       state_line_has(member, "pcieport");
 }
@@ -104,7 +138,7 @@ static void not_viable_of_vm(struct doctor_judge *judge, const struct doctor_rul
 	}
 	if (!foreign)
 		return;
-	finding = judge_add(judge, rule, &want->device->bdf, 70);
+	finding = judge_add_on(judge, rule, host, &want->device->bdf, 70);
 	finding->severity = DOCTOR_WARNING;
 	if (proxmox) {
 		judge_title(judge, finding,
@@ -128,7 +162,7 @@ static void not_viable_judge(struct doctor_judge *judge, const struct doctor_rul
 	size_t index = 0;
 
 	while ((fact = doctor_fact_next(seen->facts, DOCTOR_GROUP_NOT_VIABLE, fact))) {
-		finding = judge_find(judge, rule->id, fact->has_device ? &fact->device : NULL);
+		finding = judge_find_fact(judge, rule->id, fact);
 		if (!finding || !fact->has_number)
 			continue;
 		not_viable_members(judge, finding, fact->number);
@@ -137,7 +171,8 @@ static void not_viable_judge(struct doctor_judge *judge, const struct doctor_rul
 	}
 	while (host && host->iommu == YES && state_next_wanted(host, &index, &want))
 		if (want.vm && !want.running && want.vm->kind != VM_QEMU &&
-		    want.device->group >= 0 && !judge_find(judge, rule->id, &want.device->bdf))
+		    want.device->group >= 0 &&
+		    !judge_find_on(judge, rule->id, host, &want.device->bdf))
 			not_viable_of_vm(judge, rule, host, &want);
 }
 
@@ -208,6 +243,9 @@ static bool id_not_used(const struct doctor_case *seen, const struct doctor_fact
 }
 
 static const struct doctor_signal bridge_confirm[] = {
+	{DOCTOR_GROUP_NOT_VIABLE, 90, only_bridges,
+	 "The program wants vfio-pci on every member, but those that it names are bridges. They keep "
+	 "pcieport; for the kernel a group with them is viable. The program has to leave them out."},
 	{DOCTOR_VFIO_BIND_EINVAL, 70, may_be_bridge,
 	 "vfio-pci takes ordinary devices only. It answers EINVAL to a bridge or switch port."},
 	{DOCTOR_VFIO_PROBE_FAILED, 75, probe_of_bridge,
@@ -232,7 +270,7 @@ static void bridge_judge(struct doctor_judge *judge, const struct doctor_rule *r
 	struct doctor_finding *finding;
 
 	while ((fact = doctor_fact_next(seen->facts, DOCTOR_VFIO_BIND_EINVAL, fact))) {
-		finding = judge_find(judge, rule->id, fact->has_device ? &fact->device : NULL);
+		finding = judge_find_fact(judge, rule->id, fact);
 		if (finding && bind_is_bridge(seen, fact) == YES)
 			judge_confirm(finding, 90);
 	}
@@ -241,7 +279,7 @@ static void bridge_judge(struct doctor_judge *judge, const struct doctor_rule *r
 
 		if (!device->is_bridge || !state_is_vfio_driver(device->override))
 			continue;
-		finding = judge_add(judge, rule, &device->bdf, 80);
+		finding = judge_add_on(judge, rule, host, &device->bdf, 80);
 		finding->severity = DOCTOR_WARNING;
 		judge_state(judge, finding, "/sys/bus/pci/devices",
 			    "This bridge is set apart for %s by driver_override.",
@@ -311,7 +349,7 @@ static void host_driver_judge(struct doctor_judge *judge, const struct doctor_ru
 	struct doctor_finding *finding;
 
 	while ((fact = doctor_fact_next(facts, DOCTOR_PVE_IN_USE, fact))) {
-		finding = judge_find(judge, rule->id, fact->has_device ? &fact->device : NULL);
+		finding = judge_find_fact(judge, rule->id, fact);
 		if (finding && fact->has_number)
 			judge_title(judge, finding, "VM %llu has the device already",
 				    (unsigned long long)fact->number);
@@ -323,7 +361,7 @@ static void host_driver_judge(struct doctor_judge *judge, const struct doctor_ru
 		if (device->is_bridge || !device->driver || state_is_vfio_driver(device->driver) ||
 		    !(reserved || state_is_vfio_driver(device->override)))
 			continue;
-		finding = judge_add(judge, rule, &device->bdf, 65);
+		finding = judge_add_on(judge, rule, host, &device->bdf, 65);
 		if (!finding->evidence_count)
 			finding->severity = DOCTOR_WARNING;
 		judge_state(judge, finding, reserved ? "/proc/cmdline" : "/sys/bus/pci/devices",
@@ -371,7 +409,7 @@ static void node_denied_judge(struct doctor_judge *judge, const struct doctor_ru
 	struct doctor_finding *finding;
 
 	while ((fact = doctor_fact_next(facts, DOCTOR_VFIO_NODE_DENIED, fact))) {
-		finding = judge_find(judge, rule->id, fact->has_device ? &fact->device : NULL);
+		finding = judge_find_fact(judge, rule->id, fact);
 		if (!finding || !fact->has_reason)
 			continue;
 		if (fact->reason == EPERM)
@@ -449,7 +487,7 @@ static void vf_gone_judge(struct doctor_judge *judge, const struct doctor_rule *
 
 	while ((fact = doctor_fact_next(judge_case(judge)->facts, DOCTOR_PVE_DEVICE_MISSING,
 					fact))) {
-		finding = judge_find(judge, rule->id, fact->has_device ? &fact->device : NULL);
+		finding = judge_find_fact(judge, rule->id, fact);
 		if (finding)
 			vf_gone_words(judge, finding);
 	}
@@ -461,7 +499,7 @@ static void vf_gone_judge(struct doctor_judge *judge, const struct doctor_rule *
 		for (size_t j = 0; j < vm->device_count && !vm->running; j++) {
 			if (machine_find_device(host, vm->device[j]) || vm->kind == VM_QEMU)
 				continue;
-			finding = judge_add(judge, rule, &vm->device[j], 75);
+			finding = judge_add_on(judge, rule, host, &vm->device[j], 75);
 			if (!finding->evidence_count)
 				finding->severity = DOCTOR_WARNING;
 			judge_state(judge, finding, vm->source,
@@ -521,7 +559,8 @@ static const struct doctor_fix config_fixes[] = {
 	{FOR_PROXMOX,
 	 "Correct what the line names. pcie=1 needs the q35 machine; a device may be assigned "
 	 "once; a resource mapping must match the hardware of this node; legacy-igd=1 needs "
-	 "i440fx, vga none and the address 00:02.0.",
+	 "i440fx, vga none and the address 00:02.0; with a virtual IOMMU, devices of one group "
+	 "must share one virtual bus (a pcie-pci-bridge).",
 	 "qm config {vmid}\nqm set {vmid} -machine q35\npvesh get /cluster/mapping/pci", ""},
 	{0},
 };

@@ -26,7 +26,7 @@ static struct doctor_finding *finding_of(struct doctor_judge *judge, const struc
 	struct doctor_finding *finding = NULL;
 
 	if (fact->has_device)
-		finding = judge_find(judge, rule->id, &fact->device);
+		finding = judge_find_fact(judge, rule->id, fact);
 	return finding ? finding : judge_find(judge, rule->id, NULL);
 }
 
@@ -61,7 +61,7 @@ static void igd_judge(struct doctor_judge *judge, const struct doctor_rule *rule
 		if (!is_dma_fault(fact))
 			continue;
 		/* Around the reserved piece lies the rest of the host's stolen memory. */
-		if (finding && outside->has_address &&
+		if (finding && outside && outside->has_address &&
 		    is_between(fact->address, outside->address & ~(256 * MIB - 1),
 			       outside->address + 256 * MIB)) {
 			judge_confirm(finding, 80);
@@ -78,7 +78,7 @@ static void igd_judge(struct doctor_judge *judge, const struct doctor_rule *rule
 		if (!iomem || !iomem->name || !strstr(iomem->name, "Stolen") ||
 		    judge_is_past(seen, fact))
 			continue;
-		finding = judge_add(judge, rule, &fact->device, 85);
+		finding = judge_add_fact(judge, rule, fact, 85);
 		judge_evidence(judge, finding, fact);
 		judge_state(judge, finding, "/proc/iomem", "0x%" PRIx64 " is the host's \"%s\".",
 			    fact->address, iomem->name);
@@ -147,11 +147,11 @@ static void efifb_of_machine(struct doctor_judge *judge, const struct doctor_rul
 		device = machine_bar_at(host, line->range.start, &bar);
 		if (!device || !state_is_vfio_driver(device->driver))
 			continue;
-		finding = judge_find(judge, rule->id, &device->bdf);
+		finding = judge_find_on(judge, rule->id, host, &device->bdf);
 		if (finding)
 			judge_confirm(finding, 80);
 		else
-			finding = judge_add(judge, rule, &device->bdf, 80);
+			finding = judge_add_on(judge, rule, host, &device->bdf, 80);
 		judge_state(judge, finding, "/proc/iomem", "\"%s\" lies in BAR %u of the device.",
 			    line->name, bar);
 	}
@@ -313,7 +313,7 @@ static void driver_finding(struct doctor_judge *judge, const struct doctor_rule 
 	if (finding)
 		judge_confirm(finding, 20);
 	else
-		finding = judge_add(judge, rule, fact->has_device ? &fact->device : NULL, percent);
+		finding = judge_add_fact(judge, rule, fact, percent);
 	judge_evidence(judge, finding, fact);
 	judge_why(judge, finding,
 		  "The driver met the device and failed, and nothing here speaks of the IOMMU, of "
@@ -389,7 +389,7 @@ static void unrelated_judge(struct doctor_judge *judge, const struct doctor_rule
 		/* Other tasks of Proxmox end with the same words. */
 		if (judge_is_past(seen, fact) || !state_line_has(fact, "start"))
 			continue;
-		finding = judge_add(judge, rule, fact->has_device ? &fact->device : NULL, 35);
+		finding = judge_add_fact(judge, rule, fact, 35);
 		judge_title(judge, finding,
 			    "A start failed, and nothing here points to the device");
 		judge_evidence(judge, finding, fact);

@@ -255,14 +255,15 @@ static void judge_stream(struct doctor_judge *judge, const struct dma_stream *st
 {
 	const struct doctor_case *seen = judge_case(judge);
 	const struct bdf *device = stream->who.has_device ? &stream->who.device : NULL;
+	bool guest = stream->side == DOCTOR_SIDE_GUEST;
 	struct dma_readings readings = {.arena = seen->arena};
 	struct doctor_finding *finding;
 	enum doctor_severity severity;
 	bool known;
 
 	dma_read_stream(seen, stream, &readings);
-	known = dma_best(&readings) && judge_find(judge, dma_best(&readings)->id, device);
-	finding = dma_add_best(judge, &readings, device);
+	known = dma_best(&readings) && judge_find_of(judge, dma_best(&readings)->id, guest, device);
+	finding = dma_add_best(judge, &readings, guest, device);
 	if (!finding)
 		return;
 	severity = severity_of(judge, finding, stream, overture);

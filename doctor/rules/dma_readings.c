@@ -63,7 +63,7 @@ static bool is_part_of(const struct doctor_rule *rule, const char *id)
 }
 
 struct doctor_finding *dma_add_best(struct doctor_judge *judge, const struct dma_readings *readings,
-				    const struct bdf *device)
+				    bool guest, const struct bdf *device)
 {
 	const struct dma_reading *best = dma_best(readings);
 	const struct doctor_rule *rule = best ? doctor_rule_find(best->id) : NULL;
@@ -71,7 +71,7 @@ struct doctor_finding *dma_add_best(struct doctor_judge *judge, const struct dma
 
 	if (!rule)
 		return NULL;
-	finding = judge_add(judge, rule, device, best->percent);
+	finding = judge_add_of(judge, rule, guest, device, best->percent);
 	if (finding->confidence < best->percent)
 		judge_set(finding, best->percent);
 	judge_why(judge, finding, "%s", best->why);

@@ -63,22 +63,28 @@ bool judge_is_past(const struct doctor_case *seen, const struct doctor_fact *fac
 	return false;
 }
 
-/* The finding of a rule that a line without a device most likely belongs to: the nearest. */
+/*
+ * The finding of a rule and side that a line without a device most likely belongs to: the nearest
+ * in its log, else any.
+ */
 static struct doctor_finding *nearest(struct doctor_judge *judge, const struct doctor_rule *rule,
-				      const struct doctor_fact *fact)
+				      bool guest, bool with_device, unsigned int log, uint64_t line)
 {
 	struct doctor_finding *best = NULL;
-	uint64_t best_distance = UINT64_MAX;
+	uint64_t best_distance = 0;
 
 	for (size_t i = 0; i < judge->count; i++) {
-		struct doctor_finding *finding = &judge->entry[i]->finding;
-		uint64_t distance;
+		struct judge_entry *entry = judge->entry[i];
+		struct doctor_finding *finding = &entry->finding;
+		uint64_t distance = UINT64_MAX;
 
-		if (finding->rule != rule || finding->line == UINT64_MAX)
+		if (finding->rule != rule || finding->guest != guest || entry->dropped ||
+		    (with_device && !finding->has_device))
 			continue;
-		distance = finding->line > fact->line ? finding->line - fact->line
-						      : fact->line - finding->line;
-		if (distance < best_distance) {
+		if (finding->line != UINT64_MAX && line != UINT64_MAX && entry->log == log)
+			distance =
+				finding->line > line ? finding->line - line : line - finding->line;
+		if (!best || distance < best_distance) {
 			best = finding;
 			best_distance = distance;
 		}
@@ -92,14 +98,13 @@ static void confirm(struct doctor_judge *judge, const struct doctor_rule *rule,
 	struct doctor_finding *finding = NULL;
 
 	if (fact->has_device)
-		finding = judge_find(judge, rule->id, &fact->device);
+		finding = judge_find_fact(judge, rule->id, fact);
 	else
-		finding = nearest(judge, rule, fact);
+		finding = nearest(judge, rule, judge_is_guests(fact), false, fact->log, fact->line);
 	if (finding)
 		judge_confirm(finding, signal->percent);
 	else
-		finding = judge_add(judge, rule, fact->has_device ? &fact->device : NULL,
-				    signal->percent);
+		finding = judge_add_fact(judge, rule, fact, signal->percent);
 	judge_evidence(judge, finding, fact);
 	if (signal->says)
 		judge_why(judge, finding, "%s", signal->says);
@@ -124,6 +129,14 @@ static void confirm_all(struct doctor_judge *judge, const struct doctor_rule *ru
 	}
 }
 
+/* What is seen in a guest says nothing of its host, nor the other way round. */
+static bool is_about(const struct doctor_fact *fact, const struct doctor_finding *finding)
+{
+	return judge_is_guests(fact) == finding->guest &&
+	       (!finding->has_device || !fact->has_device ||
+		bdf_equal(finding->device, fact->device));
+}
+
 static void refute_all(struct doctor_judge *judge, const struct doctor_rule *rule)
 {
 	const struct doctor_case *seen = judge->seen;
@@ -138,15 +151,31 @@ static void refute_all(struct doctor_judge *judge, const struct doctor_rule *rul
 			for (size_t i = 0; i < judge->count; i++) {
 				struct doctor_finding *finding = &judge->entry[i]->finding;
 
-				if (finding->rule != rule ||
-				    (finding->has_device && fact->has_device &&
-				     !bdf_equal(finding->device, fact->device)))
+				if (finding->rule != rule || !is_about(fact, finding))
 					continue;
 				judge_refute(finding, signal->percent);
 				if (signal->says)
 					judge_why(judge, finding, "%s", signal->says);
 			}
 		}
+	}
+}
+
+/*
+ * One trouble, told by lines that name the device and by others that don't, is one finding. What is
+ * only information stays apart from what is wrong.
+ */
+static void join_nameless(struct doctor_judge *judge)
+{
+	for (size_t i = 0; i < judge->count; i++) {
+		struct judge_entry *entry = judge->entry[i];
+		struct doctor_finding *from = &entry->finding, *to;
+
+		if (entry->dropped || from->has_device)
+			continue;
+		to = nearest(judge, from->rule, from->guest, true, entry->log, from->line);
+		if (to && (to->severity == DOCTOR_INFO) == (from->severity == DOCTOR_INFO))
+			judge_merge(judge, to, from);
 	}
 }
 
@@ -170,7 +199,8 @@ static bool swallows(const struct doctor_finding *cause, const struct doctor_fin
 {
 	if (!lists(cause->rule, other->rule))
 		return false;
-	if (cause->has_device && other->has_device && !bdf_equal(cause->device, other->device))
+	if (cause->has_device && other->has_device &&
+	    (cause->guest != other->guest || !bdf_equal(cause->device, other->device)))
 		return false;
 	if (cause->severity == DOCTOR_INFO && other->severity != DOCTOR_INFO)
 		return false;
@@ -235,13 +265,25 @@ static int compare(const void *left, const void *right)
 		return a->line < b->line ? -1 : 1;
 	if (a->has_device && b->has_device && !bdf_equal(a->device, b->device))
 		return bdf_compare(a->device, b->device);
+	if (a->guest != b->guest)
+		return a->guest ? 1 : -1;
 	return strcmp(a->rule->id, b->rule->id);
+}
+
+/* Of a file from elsewhere nothing may be left that is understood here. */
+static bool is_seen(const struct machine *machine)
+{
+	return machine->device_count || machine->kernel || machine->command_line ||
+	       machine->iommu != UNKNOWN || machine->arch != ARCH_UNKNOWN;
 }
 
 static bool nothing_seen(const struct doctor_case *seen)
 {
-	if (seen->machine_count || seen->facts->count)
+	if (seen->facts->count)
 		return false;
+	for (size_t i = 0; i < seen->machine_count; i++)
+		if (is_seen(&seen->machine[i]))
+			return false;
 	for (size_t i = 0; i < seen->facts->log_count; i++)
 		if (seen->facts->log[i].lines)
 			return false;
@@ -288,6 +330,7 @@ void doctor_judge_case(const struct doctor_case *seen, struct doctor_report *ret
 	while ((rule = doctor_rule_next(rule)))
 		if (rule->judge)
 			rule->judge(&judge, rule);
+	join_nameless(&judge);
 	for (size_t i = 0; i < judge.count; i++)
 		if (judge.entry[i]->finding.confidence < DROP_BELOW)
 			judge.entry[i]->dropped = true;

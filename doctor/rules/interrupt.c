@@ -22,6 +22,7 @@
 struct interrupt_stream {
 	enum doctor_fact_kind kind;
 	uint32_t reason; /* as VT-d numbers them; AMD's one is 0x22 */
+	enum doctor_side side;
 	struct dma_requester who;
 	struct dma_span span;
 	const struct doctor_fact *fact[PER_STREAM];
@@ -87,7 +88,7 @@ static struct interrupt_stream *find_streams(const struct doctor_case *seen, siz
 		for (size_t at = 0; at < count && !stream; at++) {
 			if (streams[at].kind == fact->kind &&
 			    streams[at].reason == reason_of(fact) &&
-			    streams[at].span.log == fact->log &&
+			    streams[at].side == fact->side && streams[at].span.log == fact->log &&
 			    streams[at].span.boot == fact->boot &&
 			    streams[at].who.has_device == fact->has_device &&
 			    (!fact->has_device || bdf_equal(streams[at].who.device, fact->device)))
@@ -97,6 +98,7 @@ static struct interrupt_stream *find_streams(const struct doctor_case *seen, siz
 			stream = arena_grow(seen->arena, &streams, count, sizeof(*stream));
 			count++;
 			stream->kind = fact->kind;
+			stream->side = fact->side;
 			stream->reason = reason_of(fact);
 			stream->has_index = fact->kind == DOCTOR_VTD_IR_FAULT && fact->has_number;
 			stream->index = fact->number;
@@ -436,6 +438,7 @@ static void judge_stream(struct doctor_judge *judge, const struct interrupt_stre
 {
 	const struct doctor_case *seen = judge_case(judge);
 	struct dma_readings readings = {.arena = seen->arena};
+	bool guest = stream->side == DOCTOR_SIDE_GUEST;
 	const struct bdf *device = stream->who.has_device ? &stream->who.device : NULL;
 	struct guest_signs signs = {0};
 	struct doctor_finding *finding;
@@ -457,8 +460,8 @@ static void judge_stream(struct doctor_judge *judge, const struct interrupt_stre
 			    "hardware is at fault, not the device.");
 	else
 		read_handle(seen, stream, &signs, &readings);
-	known = dma_best(&readings) && judge_find(judge, dma_best(&readings)->id, device);
-	finding = dma_add_best(judge, &readings, device);
+	known = dma_best(&readings) && judge_find_of(judge, dma_best(&readings)->id, guest, device);
+	finding = dma_add_best(judge, &readings, guest, device);
 	if (!finding)
 		return;
 	severity = finding->rule->severity;
@@ -491,6 +494,10 @@ static void judge_guest_alone(struct doctor_judge *judge, const struct doctor_ru
 	struct doctor_finding *finding;
 	unsigned int lines = 0;
 
+	/* On bare hardware the message is the right one; without firmware nobody answers. */
+	if (doctor_facts_have(seen->facts, DOCTOR_BARE_METAL) ||
+	    doctor_facts_have(seen->facts, DOCTOR_FIRMWARE_MISSING))
+		return;
 	if (doctor_facts_have(seen->facts, DOCTOR_GUEST_RESET_LINK_DOWN) ||
 	    doctor_facts_have(seen->facts, DOCTOR_DEVICE_GONE) ||
 	    doctor_facts_have(seen->facts, DOCTOR_AER_FATAL))
@@ -516,8 +523,7 @@ static void judge_guest_alone(struct doctor_judge *judge, const struct doctor_ru
 	if (!first ||
 	    (doctor_facts_have(seen->facts, DOCTOR_IOMMU_WORKING) && !dma_has_vm_context(seen)))
 		return;
-	finding = judge_add(judge, rule, first->has_device ? &first->device : NULL,
-			    crash || lines > 2 ? 62 : 52);
+	finding = judge_add_fact(judge, rule, first, crash || lines > 2 ? 62 : 52);
 	judge_evidence(judge, finding, first);
 	if (crash)
 		judge_evidence(judge, finding, crash);
@@ -562,8 +568,7 @@ void interrupt_judge_vectors(struct doctor_judge *judge, const struct doctor_rul
 
 	while ((fact = doctor_fact_next(seen->facts, DOCTOR_MSI_ENABLE_FAILED, fact))) {
 		bool space = fact->has_reason && fact->reason == NO_SPACE;
-		struct doctor_finding *finding = judge_add(
-			judge, rule, fact->has_device ? &fact->device : NULL, space ? 85 : 60);
+		struct doctor_finding *finding = judge_add_fact(judge, rule, fact, space ? 85 : 60);
 
 		judge_evidence(judge, finding, fact);
 		if (space)
@@ -586,8 +591,9 @@ void interrupt_judge_pages(struct doctor_judge *judge, const struct doctor_rule 
 	while ((fact = doctor_fact_next(seen->facts, DOCTOR_MSIX_INIT_TIMEOUT, fact))) {
 		const struct machine *guest = judge_machine(seen, DOCTOR_SIDE_GUEST);
 		const struct machine_device *device = NULL;
-		struct doctor_finding *finding =
-			judge_add(judge, rule, fact->has_device ? &fact->device : NULL, 75);
+		/* Memory that does not wake up may be a broken card, where there is no VM. */
+		bool weak = !strcmp(fact->name, "RAM") && !dma_has_vm_context(seen);
+		struct doctor_finding *finding = judge_add_fact(judge, rule, fact, weak ? 40 : 75);
 
 		judge_evidence(judge, finding, fact);
 		judge_why(judge, finding,

@@ -32,17 +32,38 @@ static bool same_device(const struct doctor_finding *finding, const struct bdf *
 	return bdf_equal(finding->device, *device);
 }
 
-struct doctor_finding *judge_find(struct doctor_judge *judge, const char *id,
-				  const struct bdf *device)
+struct doctor_finding *judge_find_of(struct doctor_judge *judge, const char *id, bool guest,
+				     const struct bdf *device)
 {
 	for (size_t i = 0; i < judge->count; i++) {
 		struct judge_entry *entry = judge->entry[i];
 
-		if (!entry->dropped && !strcmp(entry->finding.rule->id, id) &&
-		    same_device(&entry->finding, device))
+		if (!entry->dropped && entry->finding.guest == guest &&
+		    !strcmp(entry->finding.rule->id, id) && same_device(&entry->finding, device))
 			return &entry->finding;
 	}
 	return NULL;
+}
+
+struct doctor_finding *judge_find(struct doctor_judge *judge, const char *id,
+				  const struct bdf *device)
+{
+	struct doctor_finding *finding = judge_find_of(judge, id, false, device);
+
+	return finding ? finding : judge_find_of(judge, id, true, device);
+}
+
+struct doctor_finding *judge_find_fact(struct doctor_judge *judge, const char *id,
+				       const struct doctor_fact *fact)
+{
+	return judge_find_of(judge, id, judge_is_guests(fact),
+			     fact->has_device ? &fact->device : NULL);
+}
+
+struct doctor_finding *judge_find_on(struct doctor_judge *judge, const char *id,
+				     const struct machine *machine, const struct bdf *device)
+{
+	return judge_find_of(judge, id, machine->side == DOCTOR_SIDE_GUEST, device);
 }
 
 struct doctor_finding *judge_find_any(struct doctor_judge *judge, const char *id)
@@ -64,35 +85,60 @@ static unsigned int clamp_percent(unsigned int percent)
 	return percent < 1 ? 1 : percent > 100 ? 100 : percent;
 }
 
-/* A device's name, from the host where it is there: that is where it is plugged in. */
-static void name_device(struct doctor_judge *judge, struct doctor_finding *finding)
+/* Whether a machine may be meant where the host, or the guest, is. */
+static bool is_side(const struct machine *machine, bool guest)
 {
-	const struct doctor_case *seen = judge->seen;
-	const struct machine *host = judge_machine(seen, DOCTOR_SIDE_HOST);
-	const struct machine_device *device;
-
-	if (host) {
-		device = machine_find_device(host, finding->device);
-		if (device) {
-			finding->label = device->label;
-			finding->machine = host->name;
-			return;
-		}
-	}
-	for (size_t i = 0; i < seen->machine_count; i++) {
-		device = machine_find_device(&seen->machine[i], finding->device);
-		if (device) {
-			finding->label = device->label;
-			finding->machine = seen->machine[i].name;
-			return;
-		}
-	}
+	return (machine->side == DOCTOR_SIDE_GUEST) == guest;
 }
 
-struct doctor_finding *judge_add(struct doctor_judge *judge, const struct doctor_rule *rule,
-				 const struct bdf *device, unsigned int percent)
+/* The machine of a finding and the device's name there. NULL: only logs, or of another side. */
+static void name_machine(struct doctor_judge *judge, struct doctor_finding *finding)
 {
-	struct doctor_finding *finding = judge_find(judge, rule->id, device);
+	const struct doctor_case *seen = judge->seen;
+	const struct machine *only = NULL;
+	size_t count = 0;
+
+	for (size_t i = 0; i < seen->machine_count; i++) {
+		const struct machine *machine = &seen->machine[i];
+		const struct machine_device *device = NULL;
+
+		if (!is_side(machine, finding->guest))
+			continue;
+		only = machine;
+		count++;
+		if (finding->has_device)
+			device = machine_find_device(machine, finding->device);
+		if (device) {
+			finding->label = device->label;
+			finding->machine = machine->name;
+			return;
+		}
+	}
+	if (count == 1)
+		finding->machine = only->name;
+}
+
+/* Whose finding it is where nobody says so: a guest's only if just a guest can be meant. */
+static bool only_a_guest(const struct doctor_judge *judge, const struct bdf *device)
+{
+	const struct doctor_case *seen = judge->seen;
+	bool host = false, guest = false;
+
+	for (size_t i = 0; i < seen->machine_count; i++) {
+		const struct machine *machine = &seen->machine[i];
+
+		if (is_side(machine, false))
+			host = host || !device || machine_find_device(machine, *device);
+		else
+			guest = guest || !device || machine_find_device(machine, *device);
+	}
+	return guest && !host;
+}
+
+struct doctor_finding *judge_add_of(struct doctor_judge *judge, const struct doctor_rule *rule,
+				    bool guest, const struct bdf *device, unsigned int percent)
+{
+	struct doctor_finding *finding = judge_find_of(judge, rule->id, guest, device);
 	struct judge_entry **slot, *entry;
 
 	if (finding)
@@ -108,16 +154,39 @@ struct doctor_finding *judge_add(struct doctor_judge *judge, const struct doctor
 	finding->title = rule->title;
 	finding->confidence = clamp_percent(percent);
 	finding->line = UINT64_MAX;
+	finding->guest = guest;
 	if (device) {
 		finding->has_device = true;
 		finding->device = *device;
-		name_device(judge, finding);
-	} else if (judge->seen->machine_count == 1) {
-		finding->machine = judge->seen->machine[0].name;
 	}
+	name_machine(judge, finding);
 	for (const struct doctor_fix *fix = rule->fixes; fix && fix->text; fix++)
 		judge_fix(judge, finding, fix);
 	return finding;
+}
+
+struct doctor_finding *judge_add(struct doctor_judge *judge, const struct doctor_rule *rule,
+				 const struct bdf *device, unsigned int percent)
+{
+	struct doctor_finding *finding = judge_find(judge, rule->id, device);
+
+	if (finding)
+		return finding;
+	return judge_add_of(judge, rule, only_a_guest(judge, device), device, percent);
+}
+
+struct doctor_finding *judge_add_fact(struct doctor_judge *judge, const struct doctor_rule *rule,
+				      const struct doctor_fact *fact, unsigned int percent)
+{
+	return judge_add_of(judge, rule, judge_is_guests(fact),
+			    fact->has_device ? &fact->device : NULL, percent);
+}
+
+struct doctor_finding *judge_add_on(struct doctor_judge *judge, const struct doctor_rule *rule,
+				    const struct machine *machine, const struct bdf *device,
+				    unsigned int percent)
+{
+	return judge_add_of(judge, rule, machine->side == DOCTOR_SIDE_GUEST, device, percent);
 }
 
 void judge_confirm(struct doctor_finding *finding, unsigned int percent)
@@ -190,6 +259,14 @@ static void add_evidence(struct doctor_judge *judge, struct doctor_finding *find
 	*slot = *evidence;
 }
 
+static void note_line(struct doctor_finding *finding, uint64_t line, unsigned int log)
+{
+	if (line >= finding->line)
+		return;
+	finding->line = line;
+	judge_entry(finding)->log = log;
+}
+
 void judge_evidence(struct doctor_judge *judge, struct doctor_finding *finding,
 		    const struct doctor_fact *fact)
 {
@@ -202,8 +279,7 @@ void judge_evidence(struct doctor_judge *judge, struct doctor_finding *finding,
 		log = facts->log[fact->log].name;
 	evidence.source = arena_printf(judge->seen->arena, "%s:%" PRIu64, log, fact->line);
 	add_evidence(judge, finding, &evidence);
-	if (fact->line < finding->line)
-		finding->line = fact->line;
+	note_line(finding, fact->line, fact->log);
 }
 
 void judge_state(struct doctor_judge *judge, struct doctor_finding *finding, const char *source,
@@ -224,8 +300,7 @@ void judge_take_evidence(struct doctor_judge *judge, struct doctor_finding *to,
 {
 	for (size_t i = 0; i < from->evidence_count; i++)
 		add_evidence(judge, to, &from->evidence[i]);
-	if (from->line < to->line)
-		to->line = from->line;
+	note_line(to, from->line, ((const struct judge_entry *)from)->log);
 }
 
 void judge_rule_out(struct doctor_judge *judge, struct doctor_finding *finding, const char *what,
@@ -280,6 +355,22 @@ void judge_clear_fixes(struct doctor_finding *finding)
 {
 	finding->fix = NULL;
 	finding->fix_count = 0;
+}
+
+void judge_merge(struct doctor_judge *judge, struct doctor_finding *to, struct doctor_finding *from)
+{
+	judge_confirm(to, from->confidence);
+	if (from->severity > to->severity)
+		to->severity = from->severity;
+	judge_take_evidence(judge, to, from);
+	for (size_t i = 0; i < from->why_count; i++)
+		judge_why(judge, to, "%s", from->why[i]);
+	for (size_t i = 0; i < from->ruled_out_count; i++)
+		judge_rule_out(judge, to, from->ruled_out[i].what, "%s", from->ruled_out[i].why);
+	for (size_t i = 0; i < from->next_count; i++)
+		judge_next(judge, to, from->next[i].text, from->next[i].commands,
+			   from->next[i].decides);
+	judge_drop(judge, from);
 }
 
 const struct machine *state_host(const struct doctor_case *seen)

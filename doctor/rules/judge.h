@@ -11,6 +11,7 @@
 struct judge_entry {
 	struct doctor_finding finding;
 	bool dropped;
+	unsigned int log; /* of the first evidence, where finding.line is */
 	struct judge_entry *swallowed_by;
 };
 
@@ -29,9 +30,17 @@ static inline struct judge_entry *judge_entry(struct doctor_finding *finding)
 /* The finding of a rule that is surest, on whatever device; NULL when there is none. */
 struct doctor_finding *judge_find_any(struct doctor_judge *judge, const char *id);
 
+static inline bool judge_is_guests(const struct doctor_fact *fact)
+{
+	return fact->side == DOCTOR_SIDE_GUEST;
+}
+
 /* Appends to @to what @from has as evidence, each line once. */
 void judge_take_evidence(struct doctor_judge *judge, struct doctor_finding *to,
 			 const struct doctor_finding *from);
+/* All that @from says, each once, and its doubt; @from is dropped. */
+void judge_merge(struct doctor_judge *judge, struct doctor_finding *to,
+		 struct doctor_finding *from);
 
 /* Fill in {device}, {group}, {driver}, {ids} and {vmid} of all fixes and next steps. */
 void judge_fill_in(struct doctor_judge *judge, struct doctor_finding *finding);

@@ -17,6 +17,8 @@ static const struct doctor_rule rules[RULES];
 #define NARROW_BITS 39
 #define X86_MSI_START 0xfee00000ull
 #define X86_MSI_END 0xfeefffffull
+#define AMD_HT_START 0xfd00000000ull
+#define AMD_HT_END 0xffffffffffull
 
 static bool failed_with(const struct doctor_fact *fact, uint32_t err)
 {
@@ -96,7 +98,7 @@ static void memlock_judge(struct doctor_judge *judge, const struct doctor_rule *
 	struct doctor_finding *finding;
 
 	while ((fact = doctor_fact_next(seen->facts, DOCTOR_MEMLOCK_EXCEEDED, fact))) {
-		finding = judge_find(judge, rule->id, fact->has_device ? &fact->device : NULL);
+		finding = judge_find_fact(judge, rule->id, fact);
 		if (!finding || !fact->has_number)
 			continue;
 		judge_why(judge, finding, "The limit was %" PRIu64 " bytes (%" PRIu64 " MiB).",
@@ -158,8 +160,7 @@ static void exhausted_judge(struct doctor_judge *judge, const struct doctor_rule
 		if (map_enospc(seen, fact))
 			return;
 	fact = doctor_fact_next(seen->facts, DOCTOR_MAPPINGS_RUNNING_OUT, NULL);
-	finding =
-		fact ? judge_find(judge, rule->id, fact->has_device ? &fact->device : NULL) : NULL;
+	finding = fact ? judge_find_fact(judge, rule->id, fact) : NULL;
 	if (!finding)
 		return;
 	finding->severity = DOCTOR_WARNING;
@@ -193,11 +194,23 @@ static unsigned int iommu_bits(const struct doctor_case *seen)
 	return host && host->acpi.address_width < 64 ? host->acpi.address_width : 0;
 }
 
+/*
+ * A guest's memory that reaches into the last 12 GiB below 1 TiB, where AMD's hosts keep
+ * HyperTransport's window. Hosts with 39 bits don't have that much memory.
+ */
+static bool over_hypertransport(const struct doctor_case *seen, const struct doctor_fact *fact)
+{
+	unsigned int bits = iommu_bits(seen);
+
+	return is_ram(fact) && fact->has_address && fact->has_size && (!bits || bits > 40) &&
+	       overlaps(fact->address, fact->size, AMD_HT_START, AMD_HT_END);
+}
+
 static bool too_wide(const struct doctor_case *seen, const struct doctor_fact *fact)
 {
 	unsigned int bits = iommu_bits(seen);
 
-	if (!fact->has_address)
+	if (!fact->has_address || over_hypertransport(seen, fact))
 		return false;
 	/* 48 bits would hold the address, but few hosts' tables are that deep. */
 	if (!bits || bits > 47)
@@ -226,6 +239,8 @@ static const char *reserved_under(const struct doctor_case *seen, const struct d
 		}
 	if (overlaps(fact->address, fact->size, X86_MSI_START, X86_MSI_END))
 		return "0xfee00000-0xfeefffff, the interrupt window of every x86 host";
+	if (over_hypertransport(seen, fact))
+		return "0xfd00000000-0xffffffffff, HyperTransport's window of AMD's hosts";
 	if (host && host->arch == ARCH_ARM &&
 	    overlaps(fact->address, fact->size, 0x8000000, 0x80fffff))
 		return "0x8000000-0x80fffff, where VFIO maps the doorbell on Arm";
@@ -295,7 +310,7 @@ static struct doctor_finding *finding_of(struct doctor_judge *judge, const struc
 	struct doctor_finding *finding = NULL;
 
 	if (fact->has_device)
-		finding = judge_find(judge, rule->id, &fact->device);
+		finding = judge_find_fact(judge, rule->id, fact);
 	return finding ? finding : judge_find(judge, rule->id, NULL);
 }
 
@@ -351,11 +366,10 @@ static const struct doctor_signal reserved_confirm[] = {
 /* EINVAL without an address that would tell: both that are possible, and what to look at. */
 static void einval_unclear(struct doctor_judge *judge, const struct doctor_fact *fact)
 {
-	const struct bdf *device = fact->has_device ? &fact->device : NULL;
 	struct doctor_finding *wide, *reserved;
 
-	wide = judge_add(judge, &rules[APERTURE], device, is_ram(fact) ? 30 : 50);
-	reserved = judge_add(judge, &rules[RESERVED], device, is_ram(fact) ? 50 : 25);
+	wide = judge_add_fact(judge, &rules[APERTURE], fact, is_ram(fact) ? 30 : 50);
+	reserved = judge_add_fact(judge, &rules[RESERVED], fact, is_ram(fact) ? 50 : 25);
 	judge_evidence(judge, wide, fact);
 	judge_evidence(judge, reserved, fact);
 	judge_next(judge, wide,
@@ -498,7 +512,7 @@ static void mmio_judge(struct doctor_judge *judge, const struct doctor_rule *rul
 				/* IORESOURCE_MEM; ports are of no use to a guest. */
 				if (!at->unassigned || want.device->gone || !(at->flags & 0x200))
 					continue;
-				finding = judge_add(judge, rule, &want.device->bdf, 80);
+				finding = judge_add_on(judge, rule, machine, &want.device->bdf, 80);
 				judge_state(judge, finding, "/sys/bus/pci/devices",
 					    "BAR %u (%" PRIu64 " MiB) has no address.", bar,
 					    at->size / MIB);

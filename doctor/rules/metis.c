@@ -22,6 +22,18 @@
 
 /* Cause 1. */
 
+/*
+ * The application's lines as the vendor's library prints them, one below the other: then it is most
+ * likely the vendor's driver whose DMA calls time out, on every way that the library tries. Short of
+ * something that excludes it, that is this cause.
+ */
+#define LIBRARY_PATHS 3u
+
+static bool all_ways_time_out(const struct metis_case *c)
+{
+	return c->library_paths >= LIBRARY_PATHS && c->driver != DRIVER_OURS;
+}
+
 static unsigned int percent_of_no_check(const struct metis_case *c)
 {
 	bool failed = c->app || c->gave_up;
@@ -40,12 +52,18 @@ static unsigned int percent_of_no_check(const struct metis_case *c)
 	if (c->waiting == WAITING_UNKNOWN) {
 		if (!failed)
 			return 0;
+		if (all_ways_time_out(c))
+			return c->vectors == 1 || c->guest_remaps == NO ? 95 : 92;
 		if (c->vectors == 1 || c->guest_remaps == NO)
 			return 85;
 		return c->app_paths > 2 ? 75 : 65;
 	}
 	if (c->vectors == 1 && c->waiting == WAITING_NO_CHECK)
-		return c->host_area == YES ? 99 : failed ? 97 : 90;
+		return c->host_area == YES || all_ways_time_out(c) ? 99 : failed ? 97 : 90;
+	if (all_ways_time_out(c) && c->waiting == WAITING_NO_CHECK)
+		return c->guest_remaps == NO ? 97 : 94;
+	if (all_ways_time_out(c))
+		return c->vectors == 1 || c->guest_remaps == NO ? 95 : 92;
 	if (c->vectors == 1)
 		return failed ? 88 : 70;
 	if (c->guest_remaps == NO && c->guest)
@@ -100,6 +118,38 @@ static void say_version(struct doctor_judge *judge, struct doctor_finding *findi
 			"remapping gives them. Every DMA call then ends in a time-out.");
 }
 
+static void say_arrivals(struct doctor_judge *judge, struct doctor_finding *finding,
+			 const struct metis_case *c)
+{
+	if (c->arrive == NO)
+		judge_state(judge, finding, "/proc/interrupts",
+			    "None of the card's DMA interrupts has ever arrived.");
+	else if (c->arrive == YES)
+		judge_state(judge, finding, "/proc/interrupts",
+			    "%" PRIu64 " interrupts of the card have arrived%s.", c->arrived,
+			    c->vectors == 1 ? ", all on one vector" : " for DMA");
+}
+
+/* What is told as certain says what would show that it is wrong. */
+static void say_exclusions(struct doctor_judge *judge, struct doctor_finding *finding,
+			   const struct metis_case *c)
+{
+	judge_why(
+		judge, finding,
+		"The application's lines are those of the vendor's library: DMA calls time out on "
+		"every way to the card that it tried, as they do with such a driver and one vector.");
+	if (c->vectors == 1 && c->waiting == WAITING_NO_CHECK)
+		return;
+	judge_why(judge, finding, "What would exclude it:%s%s%s dma_poll=1 in the driver.",
+		  c->waiting == WAITING_NO_CHECK
+			  ? ""
+			  : " version 1.5.6 or newer of the guest's driver (or 1.4.4 or older);",
+		  c->vectors ? "" : " 32 vectors for the card in the guest;",
+		  c->guest_remaps != UNKNOWN || c->vectors
+			  ? ""
+			  : " a virtual IOMMU that remaps the guest's interrupts;");
+}
+
 static struct doctor_finding *judge_no_check(struct doctor_judge *judge,
 					     const struct doctor_rule *rule,
 					     const struct metis_case *c)
@@ -110,7 +160,8 @@ static struct doctor_finding *judge_no_check(struct doctor_judge *judge,
 
 	if (!percent)
 		return NULL;
-	finding = judge_add(judge, rule, c->has_device ? &c->device : NULL, percent);
+	finding =
+		judge_add_of(judge, rule, c->of_guest, c->has_device ? &c->device : NULL, percent);
 	judge_set(finding, percent);
 	while ((fact = doctor_fact_next(c->seen->facts, DOCTOR_METIS_APP_TIMEOUT, fact)))
 		judge_evidence(judge, finding, fact);
@@ -119,7 +170,11 @@ static struct doctor_finding *judge_no_check(struct doctor_judge *judge,
 	if (c->gave_up)
 		judge_evidence(judge, finding, c->gave_up);
 	say_version(judge, finding, c);
-	if (c->app)
+	if (c->vectors == 1)
+		say_arrivals(judge, finding, c);
+	if (c->app && percent >= 90 && all_ways_time_out(c))
+		say_exclusions(judge, finding, c);
+	else if (c->app)
 		judge_why(
 			judge, finding,
 			"The application's lines say that DMA calls timed out. They cannot tell whether "
@@ -282,17 +337,17 @@ static void say_message(struct doctor_judge *judge, struct doctor_finding *findi
 			  "names the card.");
 }
 
-/* One finding becomes another, with all its lines. */
+/* One finding of the host becomes another, with all its lines. */
 static struct doctor_finding *turn_into(struct doctor_judge *judge, const char *from,
 					const struct bdf *from_device, const char *to,
 					const struct bdf *device, unsigned int percent)
 {
 	const struct doctor_rule *rule = doctor_rule_find(to);
-	struct doctor_finding *old = judge_find(judge, from, from_device), *finding;
+	struct doctor_finding *old = judge_find_of(judge, from, false, from_device), *finding;
 
 	if (!rule)
 		return NULL;
-	finding = judge_add(judge, rule, device, percent);
+	finding = judge_add_of(judge, rule, false, device, percent);
 	judge_set(finding, percent);
 	if (old && old != finding) {
 		judge_take_evidence(judge, finding, old);
@@ -365,6 +420,18 @@ static struct doctor_finding *judge_message(struct doctor_judge *judge, const st
 	return finding;
 }
 
+/*
+ * How sure it is that interrupts get lost where only the guest was looked at. One vector serves the
+ * firmware's interrupts as well; our driver says which way it waits, and its time-outs may be from
+ * before it was told to look.
+ */
+static unsigned int percent_of_silence(const struct metis_case *c)
+{
+	if (c->arrive != YES)
+		return c->arrive == NO ? 78 : 70;
+	return c->vectors == 1 && c->driver != DRIVER_OURS ? 45 : 0;
+}
+
 /* The driver in the guest says itself that interrupts get lost; the host wasn't looked at. */
 static struct doctor_finding *judge_silence(struct doctor_judge *judge, const struct metis_case *c,
 					    unsigned int no_check)
@@ -372,17 +439,20 @@ static struct doctor_finding *judge_silence(struct doctor_judge *judge, const st
 	const struct doctor_rule *rule = doctor_rule_find("raw-msi-in-bar");
 	struct doctor_finding *finding;
 	bool healing = c->user && c->user->healing == YES;
+	unsigned int percent = percent_of_silence(c);
 
 	/* On a machine of its own no message needs a translation that is missing. */
 	if (c->user && c->user_machine != c->guest)
 		return NULL;
-	if (c->irq || c->dma_poll == YES || no_check >= 50 || healing || !rule ||
+	if (!percent || c->irq || c->dma_poll == YES || no_check >= 50 || healing || !rule ||
 	    (!c->app && !c->gave_up))
 		return NULL;
-	finding = judge_add(judge, rule, c->has_device ? &c->device : NULL, 70);
-	judge_set(finding, 70);
+	finding =
+		judge_add_of(judge, rule, c->of_guest, c->has_device ? &c->device : NULL, percent);
+	judge_set(finding, percent);
 	judge_title(judge, finding, "The card's DMA interrupts do not reach the guest");
 	judge_evidence(judge, finding, c->gave_up ? c->gave_up : c->app);
+	say_arrivals(judge, finding, c);
 	judge_why(
 		judge, finding,
 		"DMA calls time out, and the driver's lack of a check does not explain it%s. What is left "
@@ -467,7 +537,7 @@ static void replace_general(struct doctor_judge *judge, struct doctor_finding *f
 	static const char *const ids[] = {"dma-unmapped-write", "viommu-remap"};
 
 	for (size_t i = 0; i < sizeof(ids) / sizeof(*ids); i++) {
-		struct doctor_finding *general = judge_find(judge, ids[i], &c->device);
+		struct doctor_finding *general = judge_find_of(judge, ids[i], false, &c->device);
 
 		if (!general || !c->dma_alone || general->confidence > finding->confidence)
 			continue;
@@ -481,6 +551,22 @@ static void replace_general(struct doctor_judge *judge, struct doctor_finding *f
 	}
 }
 
+/*
+ * No buffer was ever there: no VM has memory at all, the host has none at the address, and what a
+ * host that translates hands out lies below 4 GiB.
+ */
+static bool is_no_buffer(const struct metis_case *c)
+{
+	const struct machine *host = c->host;
+	const struct machine_iomem *iomem;
+
+	if (!host || c->vm || c->guest || host->vm_count || host->iomem_hidden ||
+	    !host->iomem_count || c->dma->address < 4 * GIB)
+		return false;
+	iomem = machine_iomem_at(host, c->dma->address);
+	return !iomem || strcmp(iomem->name, "System RAM") != 0;
+}
+
 static struct doctor_finding *judge_target(struct doctor_judge *judge, const struct metis_case *c)
 {
 	struct doctor_finding *finding;
@@ -488,14 +574,12 @@ static struct doctor_finding *judge_target(struct doctor_judge *judge, const str
 	const struct doctor_rule *rule = doctor_rule_find("stale-dma-no-reset");
 	unsigned int percent;
 
-	if (!c->dma || !rule)
+	if (!c->dma || !rule || is_no_buffer(c))
 		return NULL;
 	if (c->vm)
 		guest_ram = machine_vm_ram(c->vm, c->dma->address);
 	percent = percent_of_target(c, guest_ram);
-	finding = judge_find(judge, rule->id, &c->device);
-	if (!finding)
-		finding = judge_add(judge, rule, &c->device, percent);
+	finding = judge_add_of(judge, rule, false, &c->device, percent);
 	judge_set(finding, percent);
 	if (guest_ram != YES)
 		replace_general(judge, finding, c);
@@ -593,7 +677,7 @@ static void judge_healing(struct doctor_judge *judge, const struct doctor_rule *
 
 			if ((!card->irqs_lost && !polls) || card->healing == NO)
 				continue;
-			finding = judge_add(judge, rule, &card->device->bdf, 95);
+			finding = judge_add_on(judge, rule, machine, &card->device->bdf, 95);
 			say_healing(judge, finding, card,
 				    machine->side == DOCTOR_SIDE_GUEST || machine->is_vm == YES);
 		}
@@ -602,8 +686,7 @@ static void judge_healing(struct doctor_judge *judge, const struct doctor_rule *
 		if (judge_is_past(seen, fact))
 			continue;
 		if (!finding)
-			finding =
-				judge_add(judge, rule, fact->has_device ? &fact->device : NULL, 90);
+			finding = judge_add_fact(judge, rule, fact, 90);
 		judge_evidence(judge, finding, fact);
 	}
 	if (finding && !finding->fix_count)

@@ -101,8 +101,16 @@ static void find_user(struct metis_case *c)
 	}
 }
 
-static bool is_of_host(const struct doctor_fact *fact)
+/* A log of unknown side that also has vfio at work on the device is the host's. */
+static bool is_of_host(const struct metis_case *c, const struct doctor_fact *fact)
 {
+	const struct doctor_fact *opened = NULL;
+
+	while (fact->side == DOCTOR_SIDE_UNKNOWN && fact->has_device &&
+	       (opened = doctor_fact_next(c->seen->facts, DOCTOR_VFIO_OPENED, opened)))
+		if (opened->log == fact->log && opened->has_device &&
+		    bdf_equal(opened->device, fact->device))
+			return true;
 	return fact->side == DOCTOR_SIDE_HOST;
 }
 
@@ -118,6 +126,12 @@ static bool is_other_wait(const struct doctor_fact *fact)
 	return !strcmp(fact->name, "MSI") || !strcmp(fact->name, "device");
 }
 
+/* Our runtime prints the same calls, but not from these files. */
+static bool is_vendors_library(const struct doctor_fact *fact)
+{
+	return fact->text && (strstr(fact->text, "[libaxl") || strstr(fact->text, "[Axelera"));
+}
+
 /* A line of the application, of the driver, or of what somebody asked: versions and vectors. */
 static void read_line(struct metis_case *c, const struct doctor_fact *fact)
 {
@@ -127,6 +141,8 @@ static void read_line(struct metis_case *c, const struct doctor_fact *fact)
 		if (is_other_wait(fact))
 			break;
 		c->app_paths++;
+		if (fact->kind == DOCTOR_METIS_APP_TIMEOUT && is_vendors_library(fact))
+			c->library_paths++;
 		if (!c->app)
 			c->app = fact;
 		break;
@@ -143,13 +159,13 @@ static void read_line(struct metis_case *c, const struct doctor_fact *fact)
 			c->firmware = fact->name;
 		break;
 	case DOCTOR_METIS_DRIVER:
-		if (*fact->name >= '0' && *fact->name <= '9' && !is_of_host(fact)) {
+		if (*fact->name >= '0' && *fact->name <= '9' && !is_of_host(c, fact)) {
 			c->version = fact->name;
 			c->version_fact = fact;
 		}
 		break;
 	case DOCTOR_METIS_VECTORS:
-		if (fact->has_number && !is_of_host(fact)) {
+		if (fact->has_number && !is_of_host(c, fact)) {
 			c->vectors = (unsigned int)fact->number;
 			c->vectors_fact = fact;
 		}
@@ -157,7 +173,7 @@ static void read_line(struct metis_case *c, const struct doctor_fact *fact)
 	default:
 		return;
 	}
-	if (c->driver == DRIVER_UNKNOWN && !is_of_host(fact) && says_ours(fact))
+	if (c->driver == DRIVER_UNKNOWN && !is_of_host(c, fact) && says_ours(fact))
 		c->driver = DRIVER_OURS;
 	c->known = true;
 }
@@ -330,6 +346,7 @@ static void find_quiet_device(struct metis_case *c)
 	} else if (c->user) {
 		c->has_device = true;
 		c->device = c->user->device->bdf;
+		c->of_guest = c->user_machine == c->guest;
 	}
 }
 
@@ -430,6 +447,28 @@ static void find_vectors_of_host(struct metis_case *c)
 	c->vectors_source = "host: config space";
 }
 
+/* The driver takes its vectors in one go, so they are listed in the order of the card's numbers. */
+static void count_interrupts(struct metis_case *c)
+{
+	const struct machine *machine = c->user_machine;
+	unsigned int listed = 0;
+	uint64_t count = 0;
+
+	for (size_t i = 0; machine && i < machine->irq_count; i++) {
+		const struct machine_irq *irq = &machine->irq[i];
+
+		if (!irq->has_device || !bdf_equal(irq->device, c->user->device->bdf))
+			continue;
+		if (c->vectors == 1 || metis_number_text(listed))
+			count += irq->count;
+		listed++;
+	}
+	if (!listed || listed != c->vectors || (listed != 1 && listed != METIS_MSI_VECTORS))
+		return;
+	c->arrived = count;
+	c->arrive = count ? YES : NO;
+}
+
 bool metis_case_find(const struct doctor_case *seen, struct metis_case *ret_case)
 {
 	struct metis_case c = {.seen = seen};
@@ -439,12 +478,15 @@ bool metis_case_find(const struct doctor_case *seen, struct metis_case *ret_case
 	find_user(&c);
 	read_lines(&c);
 	read_user(&c);
+	count_interrupts(&c);
 	c.known |= c.host && c.host->metis_count;
 	find_device(&c);
 	if (c.known)
 		find_quiet_device(&c);
 	if (!c.known && !c.likely)
 		return false;
+	if (!c.has_device)
+		c.of_guest = c.guest && !c.host;
 	if (c.host && c.has_device) {
 		c.in_host = machine_find_device(c.host, c.device);
 		c.vm = machine_find_vm(c.host, c.device);

@@ -37,10 +37,14 @@ struct metis_case {
 	enum tristate host_area; /* the firmware's host-driver area */
 	const char *firmware;	 /* NULL = not known */
 	enum tristate dma_poll;
+	/* DMA interrupts have come, by the counts of the user's machine; with one vector any may have. */
+	enum tristate arrive;
+	uint64_t arrived;
 
 	/* The card as the host sees it. */
 	bool has_device;
 	struct bdf device; /* the host's address, else the guest's */
+	bool of_guest;	   /* only the guest's side is known: the device is its own */
 	const struct machine_device *in_host;
 	const struct machine_vm *vm;
 	enum tristate
@@ -54,6 +58,7 @@ struct metis_case {
 	bool dma_alone;		       /* all its unmapped writes go to such addresses */
 	const struct doctor_fact *app; /* the application's first time-out */
 	unsigned int app_paths;	       /* distinct lines of the application */
+	unsigned int library_paths;    /* of these, time-outs that the vendor's library printed */
 	const struct doctor_fact *gave_up; /* the driver's time-out */
 	const struct doctor_fact *healed;  /* our driver's lost interrupt */
 

@@ -115,9 +115,9 @@ static void iommu_off_judge(struct doctor_judge *judge, const struct doctor_rule
 	if (!host || host->iommu != NO || !state_anything_wanted(host))
 		return;
 	while (state_next_wanted(host, &index, &want) && !finding)
-		finding = judge_find(judge, rule->id, &want.device->bdf);
+		finding = judge_find_on(judge, rule->id, host, &want.device->bdf);
 	if (!finding)
-		finding = judge_add(judge, rule, NULL, 90);
+		finding = judge_add_on(judge, rule, host, NULL, 90);
 	else
 		judge_confirm(finding, 90);
 	judge_state(judge, finding, "/sys/class/iommu", "No IOMMU is at work on this machine.");
@@ -187,15 +187,13 @@ static void eperm_judge(struct doctor_judge *judge, const struct doctor_rule *ru
 	struct doctor_finding *finding;
 
 	while (percent && (fact = doctor_fact_next(facts, DOCTOR_SET_IOMMU_EPERM, fact))) {
-		const struct bdf *device = fact->has_device ? &fact->device : NULL;
-
 		if (judge_is_past(judge_case(judge), fact))
 			continue;
-		finding = judge_find(judge, rule->id, device);
+		finding = judge_find_fact(judge, rule->id, fact);
 		if (finding)
 			judge_confirm(finding, percent);
 		else
-			finding = judge_add(judge, rule, device, percent);
+			finding = judge_add_fact(judge, rule, fact, percent);
 		judge_evidence(judge, finding, fact);
 		opt_out = doctor_fact_next(facts, DOCTOR_IR_X2APIC_OPT_OUT, NULL);
 		if (opt_out && rule == &rules[NO_INTREMAP])
@@ -231,7 +229,7 @@ static void no_intremap_judge(struct doctor_judge *judge, const struct doctor_ru
 			return; /* it works, so what we read is wrong */
 	if (!state_anything_wanted(host))
 		return;
-	finding = judge_add(judge, rule, NULL, 75);
+	finding = judge_add_on(judge, rule, host, NULL, 75);
 	judge_state(judge, finding, "/proc/interrupts",
 		    "The IOMMU is at work, but no interrupt is remapped by it.");
 	if (parameter_is(host, "intremap", "off") || machine_parameter(host, "nointremap")) {
@@ -304,7 +302,7 @@ static void rmrr_of_machine(struct doctor_judge *judge, const struct doctor_rule
 
 			if (!range->type || strcmp(range->type, "direct"))
 				continue;
-			finding = judge_add(judge, rule, &want.device->bdf, 70);
+			finding = judge_add_on(judge, rule, host, &want.device->bdf, 70);
 			judge_state(judge, finding, "/sys/kernel/iommu_groups",
 				    "Group %d must keep 0x%llx-0x%llx mapped one to one for its "
 				    "firmware.",
@@ -326,7 +324,7 @@ static void rmrr_judge(struct doctor_judge *judge, const struct doctor_rule *rul
 	while ((fact = doctor_fact_next(facts, DOCTOR_SET_CONTAINER_EINVAL, fact))) {
 		if (judge_is_past(seen, fact))
 			continue;
-		finding = judge_add(judge, rule, fact->has_device ? &fact->device : NULL, 55);
+		finding = judge_add_fact(judge, rule, fact, 55);
 		judge_evidence(judge, finding, fact);
 		judge_why(judge, finding,
 			  "Kernels that demand the 1:1 mapping answer EINVAL here; the kernel log "
@@ -423,7 +421,8 @@ static const struct doctor_fix sandbox_fixes[] = {
 /* --- vcaching-mode --- */
 
 static const struct doctor_signal caching_confirm[] = {
-	{DOCTOR_VIOMMU_NO_CACHING_MODE, 97, NULL, "QEMU names the missing option itself."},
+	{DOCTOR_VIOMMU_NO_CACHING_MODE, 97, NULL,
+	 "QEMU itself says that the virtual IOMMU does not report its mappings."},
 	{DOCTOR_FACT_NONE, 0, NULL, NULL},
 };
 
@@ -455,6 +454,10 @@ static const struct doctor_fix caching_fixes[] = {
 	 "caching_mode='on'/></iommu>",
 	 ""},
 	{FOR_QEMU, "Add it to the device.", "-device intel-iommu,intremap=on,caching-mode=on", ""},
+	{FOR_QEMU,
+	 "The virtual IOMMUs of Arm and AMD have no such option: use virtio's in their place, or "
+	 "none.",
+	 "-device virtio-iommu-pci", ""},
 	{0},
 };
 
@@ -505,9 +508,9 @@ static void viommu_fault(struct doctor_judge *judge, const struct doctor_rule *r
 	type = guest_domain(guest, device);
 	if (type && !strncmp(type, "identity", 8))
 		return;
-	finding = judge_find(judge, rule->id, &fact->device);
+	finding = judge_find_fact(judge, rule->id, fact);
 	if (!finding)
-		finding = judge_add(judge, rule, &fact->device, type ? 70 : 40);
+		finding = judge_add_fact(judge, rule, fact, type ? 70 : 40);
 	judge_evidence(judge, finding, fact);
 	judge_state(judge, finding, vm->source, "VM %s has a virtual IOMMU.", vm->name);
 	if (type)

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "doctor/rules/dma_address.h"
 #include "doctor/rules/judge.h"
 #include "doctor/rules/state.h"
 
@@ -52,13 +53,13 @@ static void reset_of_machine(struct doctor_judge *judge, const struct doctor_rul
 		if (!want.vm || want.device->gone || want.device->has_flr ||
 		    !want.device->reset_method || *want.device->reset_method)
 			continue;
-		finding = judge_find(judge, rule->id, &want.device->bdf);
+		finding = judge_find_on(judge, rule->id, host, &want.device->bdf);
 		/* A VM that runs needed none; a function without a method is reset with its bus. */
 		if (!finding &&
 		    (want.running || (want.device->bdf.bus && !bus_is_shared(host, &want))))
 			continue;
 		if (!finding) {
-			finding = judge_add(judge, rule, &want.device->bdf, 50);
+			finding = judge_add_on(judge, rule, host, &want.device->bdf, 50);
 			finding->severity = DOCTOR_WARNING;
 		} else {
 			judge_confirm(finding, 60);
@@ -260,9 +261,12 @@ static bool power_unfinished(const struct doctor_case *seen, const struct doctor
 	return is_power(fact) && !gave_up(fact) && !long_wait(fact) && !came_back(seen, fact);
 }
 
+/* Not the ports of a dock that went away: no port is ever passed through. */
 static bool not_unplugged(const struct doctor_case *seen, const struct doctor_fact *fact)
 {
-	(void)fact;
+	if (!dma_has_vm_context(seen) &&
+	    (!strcmp(fact->driver, "pcieport") || !strcmp(fact->driver, "thunderbolt")))
+		return false;
 	return !state_was_unplugged(seen);
 }
 
@@ -291,9 +295,9 @@ static void stuck_judge(struct doctor_judge *judge, const struct doctor_rule *ru
 		/* Reading config space wakes a device that can be woken. */
 		if (!want.device->gone || !power || strncmp(power, "D3", 2))
 			continue;
-		finding = judge_find(judge, rule->id, &want.device->bdf);
+		finding = judge_find_on(judge, rule->id, host, &want.device->bdf);
 		if (!finding)
-			finding = judge_add(judge, rule, &want.device->bdf, 80);
+			finding = judge_add_on(judge, rule, host, &want.device->bdf, 80);
 		judge_state(judge, finding, "/sys/bus/pci/devices",
 			    "power_state is %s, and configuration space reads all ones.", power);
 	}
@@ -337,10 +341,19 @@ static const struct doctor_fix guest_reset_fixes[] = {
 
 /* --- device-gone --- */
 
+/* Drives and hot-plug slots lose devices on desktops, too: no word of a VM, no finding. */
+static bool gone_counts(const struct doctor_case *seen, const struct doctor_fact *fact)
+{
+	if (state_was_unplugged(seen))
+		return false;
+	return (strcmp(fact->name, "nvme") && !state_line_has(fact, "Card not present")) ||
+	       dma_has_vm_context(seen);
+}
+
 static const struct doctor_signal gone_confirm[] = {
 	{DOCTOR_HEADER_TYPE_127, 88, NULL,
 	 "Header type 127 is what all ones look like: nobody answers at this address."},
-	{DOCTOR_DEVICE_GONE, 85, not_unplugged, "Nobody answers at the device's address any more."},
+	{DOCTOR_DEVICE_GONE, 85, gone_counts, "Nobody answers at the device's address any more."},
 	{DOCTOR_IRQ_PIN_ASSERT, 75, NULL,
 	 "QEMU read an interrupt pin of 0xff: configuration space reads all ones."},
 	{DOCTOR_FACT_NONE, 0, NULL, NULL},
@@ -358,9 +371,8 @@ static void gone_judge(struct doctor_judge *judge, const struct doctor_rule *rul
 		while (state_next_wanted(&seen->machine[i], &index, &want)) {
 			if (!want.device->gone)
 				continue;
-			finding = judge_find(judge, rule->id, &want.device->bdf);
-			if (!finding)
-				finding = judge_add(judge, rule, &want.device->bdf, 88);
+			finding =
+				judge_add_on(judge, rule, &seen->machine[i], &want.device->bdf, 88);
 			judge_state(judge, finding, "/sys/bus/pci/devices",
 				    "Configuration space of the device reads all ones.");
 		}

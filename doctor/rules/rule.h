@@ -6,13 +6,14 @@
  * others that refute, words, fixes. What needs arithmetic has a function, judge(), which sees
  * everything.
  *
- * The engine (1) makes a finding per rule and device from the signals: confidences combine as
+ * The engine (1) makes a finding per rule, device and side from the signals: confidences combine as
  * 1 - (1-p)(1-q), refuting ones multiply by (1-p); (2) calls judge() of each rule, in table order;
- * (3) drops findings below 10 %, (4) lets a finding swallow those that its rule lists as
- * consequences, on the same device or where one of the two names none (an info never swallows an
- * error, nor a suspicion below 30 % what is surer than itself; of two that name each other, the one
- * whose evidence comes first stays); (5) sorts: errors, warnings,
- * infos, within them by confidence, then by where the evidence comes first.
+ * (3) joins a finding without a device to the nearest of the same rule that has one, drops findings
+ * below 10 %, (4) lets a finding swallow those that its rule lists as consequences, on the same
+ * device of the same side or where one of the two names none (an info never swallows an error, nor
+ * a suspicion below 30 % what is surer than itself; of two that name each other, the one whose
+ * evidence comes first stays); (5) sorts: errors, warnings, infos, within them by confidence, then
+ * by where the evidence comes first.
  */
 #ifndef TETHYS_DOCTOR_RULES_RULE_H
 #define TETHYS_DOCTOR_RULES_RULE_H
@@ -85,10 +86,34 @@ void doctor_judge_case(const struct doctor_case *seen, struct doctor_report *ret
 /* For judge() functions. */
 
 const struct doctor_case *judge_case(const struct doctor_judge *judge);
-/* The finding of @rule on @device (NULL: without one), NULL when there is none yet. */
+
+/*
+ * A finding belongs to a rule, a device, and a side: host and guest each give out addresses of
+ * their own, so 0000:00:02.0 is another device in each. What isn't known to be the guest's counts
+ * as the host's.
+ */
+
+/* The finding of rule @id on @device (NULL: without one), NULL when there is none yet. */
+struct doctor_finding *judge_find_of(struct doctor_judge *judge, const char *id, bool guest,
+				     const struct bdf *device);
+/* The same, made with @percent when there is none; its rule's words and fixes are filled in. */
+struct doctor_finding *judge_add_of(struct doctor_judge *judge, const struct doctor_rule *rule,
+				    bool guest, const struct bdf *device, unsigned int percent);
+/* Of the device and side that a fact names. */
+struct doctor_finding *judge_find_fact(struct doctor_judge *judge, const char *id,
+				       const struct doctor_fact *fact);
+struct doctor_finding *judge_add_fact(struct doctor_judge *judge, const struct doctor_rule *rule,
+				      const struct doctor_fact *fact, unsigned int percent);
+/* Of a machine's device. */
+struct doctor_finding *judge_find_on(struct doctor_judge *judge, const char *id,
+				     const struct machine *machine, const struct bdf *device);
+struct doctor_finding *judge_add_on(struct doctor_judge *judge, const struct doctor_rule *rule,
+				    const struct machine *machine, const struct bdf *device,
+				    unsigned int percent);
+/* Where the side isn't known: the host's finding before the guest's. */
 struct doctor_finding *judge_find(struct doctor_judge *judge, const char *id,
 				  const struct bdf *device);
-/* The same, made with @percent when there is none; its rule's words and fixes are filled in. */
+/* The same; a new one is of the host, unless only a guest is known to have @device. */
 struct doctor_finding *judge_add(struct doctor_judge *judge, const struct doctor_rule *rule,
 				 const struct bdf *device, unsigned int percent);
 /* Raise or lower: see the combination at the top. */

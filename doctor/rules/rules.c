@@ -83,6 +83,8 @@ static void look_up(struct doctor_judge *judge, const struct doctor_finding *fin
 		    struct values *values)
 {
 	const struct machine *host = judge_machine(judge->seen, DOCTOR_SIDE_HOST);
+	const struct machine *owner =
+		finding->guest ? judge_machine(judge->seen, DOCTOR_SIDE_GUEST) : host;
 	const struct machine_device *device = NULL;
 	struct arena *arena = judge->seen->arena;
 	char text[BDF_TEXT_BYTES];
@@ -92,13 +94,15 @@ static void look_up(struct doctor_judge *judge, const struct doctor_finding *fin
 				  .driver = "DRIVER",
 				  .ids = "VENDOR:DEVICE",
 				  .vmid = {"VMID", "DOMAIN"}};
-	values->vmid[0] = vm_name(host, finding, VM_PROXMOX, "VMID");
-	values->vmid[1] = vm_name(host, finding, VM_LIBVIRT, "DOMAIN");
+	if (!finding->guest) {
+		values->vmid[0] = vm_name(host, finding, VM_PROXMOX, "VMID");
+		values->vmid[1] = vm_name(host, finding, VM_LIBVIRT, "DOMAIN");
+	}
 	if (!finding->has_device)
 		return;
 	values->device = arena_strdup(arena, bdf_text(finding->device, text));
-	if (host)
-		device = machine_find_device(host, finding->device);
+	if (owner)
+		device = machine_find_device(owner, finding->device);
 	if (!device)
 		return;
 	if (device->group >= 0)

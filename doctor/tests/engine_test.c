@@ -331,6 +331,160 @@ static void test_judge_functions_keep_their_findings(void)
 	end();
 }
 
+/* The guest numbers its devices by itself: its 21:00.0 is another than the host's. */
+static struct machine_device guest_card;
+
+static void with_guest(void)
+{
+	guest_card = (struct machine_device){.bdf = judging_bdf("0000:21:00.0"),
+					     .vendor = 0x1af4,
+					     .device = 0x1041,
+					     .driver = "virtio-pci",
+					     .group = -1,
+					     .label = "Virtio network"};
+	judging.machine[1] = (struct machine){.name = "guest",
+					      .side = DOCTOR_SIDE_GUEST,
+					      .device = &guest_card,
+					      .device_count = 1};
+	judging.machine_count = 2;
+}
+
+static void test_same_address_in_host_and_guest_is_two_devices(void)
+{
+	begin();
+	with_card("metis");
+	with_guest();
+	judging_device_fact(&judging, DOCTOR_HOST_DRIVER_HOLDS, "21:00.0", "in the guest")->side =
+		DOCTOR_SIDE_GUEST;
+	judging_device_fact(&judging, DOCTOR_HOST_DRIVER_HOLDS, "21:00.0", "in the host")->side =
+		DOCTOR_SIDE_HOST;
+	judging_device_fact(&judging, DOCTOR_HOST_DRIVER_HOLDS, "21:00.0", "nobody says where");
+	judging_judge(&judging);
+	ASSERT_EQ(judging.report.count, 2);
+	const struct doctor_finding *host = &judging.report.finding[0];
+	const struct doctor_finding *guest = &judging.report.finding[1];
+
+	EXPECT(!host->guest && guest->guest);
+	EXPECT_STR(host->machine, "host");
+	EXPECT_STR(host->label, "Metis");
+	EXPECT_EQ(host->evidence_count, 2);
+	EXPECT_HAS(all_commands(host), "ids=1f9d:1100");
+	EXPECT_STR(guest->machine, "guest");
+	EXPECT_STR(guest->label, "Virtio network");
+	EXPECT_EQ(guest->evidence_count, 1);
+	EXPECT_HAS(all_commands(guest), "ids=1af4:1041");
+	end();
+}
+
+static void test_cause_in_the_host_does_not_swallow_another_device_of_the_guest(void)
+{
+	begin();
+	judging_device_fact(&judging, DOCTOR_D3_STUCK, "21:00.0", "D3cold")->side =
+		DOCTOR_SIDE_HOST;
+	judging_device_fact(&judging, DOCTOR_HEADER_TYPE_127, "21:00.0", "header type 127")->side =
+		DOCTOR_SIDE_GUEST;
+	judging_judge(&judging);
+	EXPECT_EQ(judging.report.count, 2);
+	end();
+}
+
+static void test_what_works_in_a_guest_refutes_nothing_of_its_host(void)
+{
+	begin();
+	judging_device_fact(&judging, DOCTOR_NO_IOMMU_GROUP, "21:00.0", "no group");
+	judging_fact(&judging, DOCTOR_IOMMU_WORKING, "works")->side = DOCTOR_SIDE_GUEST;
+	judging_judge(&judging);
+	ASSERT_EQ(judging.report.count, 1);
+	EXPECT(judging.report.finding[0].confidence > 60);
+	end();
+}
+
+static void test_finding_without_a_machine_of_its_side_names_none(void)
+{
+	begin();
+	with_card("metis");
+	judging_device_fact(&judging, DOCTOR_RMRR_REFUSED, "21:00.0", "refused")->side =
+		DOCTOR_SIDE_GUEST;
+	judging_judge(&judging);
+	ASSERT_EQ(judging.report.count, 1);
+	EXPECT(!judging.report.finding[0].machine);
+	EXPECT(!judging.report.finding[0].label);
+	end();
+}
+
+static void one_finding_of(const char *text)
+{
+	begin();
+	judging_text(&judging, text);
+	judging_judge(&judging);
+	EXPECT_EQ(judging.report.count, 1);
+	EXPECT_STR(judging_first(&judging), "no-intremap");
+	if (judging.report.count) {
+		EXPECT(judging.report.finding[0].has_device);
+		EXPECT_EQ(judging.report.finding[0].evidence_count, 2);
+	}
+	end();
+}
+
+#define KERNEL_SAYS                                                                             \
+	"vfio_iommu_type1_attach_group: No interrupt remapping support.  Use the module param " \
+	"\"allow_unsafe_interrupts\" to enable VFIO IOMMU support on this platform\n"
+#define QEMU_SAYS                                                                          \
+	"qemu-system-x86_64: -device vfio-pci,host=21:00.0: vfio 0000:21:00.0: failed to " \
+	"setup container for group 9: Failed to set iommu for container: Operation not permitted\n"
+
+/* The one names no device, and the other is judged later, by a function. */
+static void test_line_without_device_joins_a_finding_that_comes_later(void)
+{
+	one_finding_of(KERNEL_SAYS QEMU_SAYS);
+	one_finding_of(QEMU_SAYS KERNEL_SAYS);
+}
+
+static void test_finding_without_device_joins_the_nearest_with_one(void)
+{
+	begin();
+	judging_text(
+		&judging, KERNEL_SAYS QEMU_SAYS
+		"qemu-system-x86_64: -device vfio-pci,host=42:00.0: vfio 0000:42:00.0: failed to "
+		"setup container for group 7: Failed to set iommu for container: Operation not "
+		"permitted\n");
+	judging_judge(&judging);
+	ASSERT_EQ(judging.report.count, 2);
+	EXPECT_EQ(judging.report.finding[0].device.bus, 0x21);
+	EXPECT_EQ(judging.report.finding[0].evidence_count, 2);
+	EXPECT_EQ(judging.report.finding[1].evidence_count, 1);
+	end();
+}
+
+static void test_side_that_is_not_told_is_the_hosts_first(void)
+{
+	const struct doctor_rule *rule = doctor_rule_find("device-gone");
+	struct doctor_judge judge = {.seen = &judging.seen};
+	struct doctor_finding *host, *guest;
+	struct bdf device;
+
+	begin();
+	device = judging_bdf("0000:21:00.0");
+	judging.seen.arena = &judging.arena;
+	judging.seen.machine = judging.machine;
+	with_card("metis");
+	with_guest();
+	judging.seen.machine_count = 2;
+	guest = judge_add_on(&judge, rule, &judging.machine[1], &device, 40);
+	EXPECT(judge_find(&judge, "device-gone", &device) == guest);
+	EXPECT(!judge_find_on(&judge, "device-gone", &judging.machine[0], &device));
+	host = judge_add_on(&judge, rule, &judging.machine[0], &device, 40);
+	EXPECT(host != guest);
+	EXPECT(judge_find(&judge, "device-gone", &device) == host);
+	EXPECT(judge_add(&judge, rule, &device, 40) == host);
+	/* One that only the guest has. */
+	device = guest_card.bdf = judging_bdf("0000:07:00.0");
+	EXPECT(judge_add(&judge, rule, &device, 40)->guest);
+	device = judging_bdf("0000:08:00.0");
+	EXPECT(!judge_add(&judge, rule, &device, 40)->guest);
+	end();
+}
+
 int main(void)
 {
 	RUN(test_nothing_given_cannot_look);
@@ -353,5 +507,12 @@ int main(void)
 	RUN(test_hostile_names_stay_out_of_commands);
 	RUN(test_unknown_values_stay_visible);
 	RUN(test_judge_functions_keep_their_findings);
+	RUN(test_same_address_in_host_and_guest_is_two_devices);
+	RUN(test_cause_in_the_host_does_not_swallow_another_device_of_the_guest);
+	RUN(test_what_works_in_a_guest_refutes_nothing_of_its_host);
+	RUN(test_finding_without_a_machine_of_its_side_names_none);
+	RUN(test_line_without_device_joins_a_finding_that_comes_later);
+	RUN(test_finding_without_device_joins_the_nearest_with_one);
+	RUN(test_side_that_is_not_told_is_the_hosts_first);
 	return tap_done();
 }

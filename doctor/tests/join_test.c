@@ -116,6 +116,103 @@ static void test_join_aer_names_have_the_severity_of_their_error(void)
 	parsed_free(&p);
 }
 
+static void test_join_xen_on_arm_prints_the_same_words(void)
+{
+	struct parsed p;
+
+	parse(&p, "(XEN) SMMUv3: /smmuv3@50: event 0x10 received:\n"
+		  "(XEN) SMMUv3: /smmuv3@60: event 0x13 received:\n"
+		  "(XEN) SMMUv3: /smmuv3@50: \t0x0000041000000010\n"
+		  "(XEN) SMMUv3: /smmuv3@60: \t0x0000051000000013\n"
+		  "(XEN) SMMUv3: /smmuv3@50: \t0x0000000000000000\n"
+		  "(XEN) SMMUv3: /smmuv3@60: \t0x0000000800000000\n"
+		  "(XEN) SMMUv3: /smmuv3@50: \t0x0000000087654000\n"
+		  "(XEN) SMMUv3: /smmuv3@60: \t0x0000000012345000\n"
+		  "(XEN) SMMUv3: /smmuv3@50: \t0x0000000000000000\n"
+		  "(XEN) SMMUv3: /smmuv3@60: \t0x0000000000000000\n");
+	ASSERT_EQ(p.facts.count, 2);
+	EXPECT_EQ(p.facts.fact[0].kind, DOCTOR_SMMU_FAULT);
+	EXPECT_EQ(p.facts.fact[0].reason, 0x10);
+	EXPECT_EQ(p.facts.fact[0].address, 0x87654000);
+	EXPECT_EQ(p.facts.fact[0].device.bus, 4);
+	EXPECT(p.facts.fact[0].has_write && p.facts.fact[0].write);
+	EXPECT_EQ(p.facts.fact[1].reason, 0x13);
+	EXPECT_EQ(p.facts.fact[1].device.bus, 5);
+	EXPECT(p.facts.fact[1].has_write && !p.facts.fact[1].write);
+	parsed_free(&p);
+}
+
+static void test_join_driver_tells_firmware_and_vectors_in_one_line(void)
+{
+	struct parsed p;
+
+	parse(&p,
+	      "[ 4.1] tethys_metis 0000:3a:00.0: metis-0:1:0: firmware v1.6.0, 1 MSI vector\n"
+	      "[ 9.2] tethys_metis 0000:3b:00.0: metis-1:2:0: firmware 1.3.2, 32 MSI vectors, DMA "
+	      "interrupts by the firmware\n");
+	ASSERT_EQ(p.facts.count, 4);
+	EXPECT_EQ(p.facts.fact[0].kind, DOCTOR_METIS_FIRMWARE);
+	EXPECT_STR(p.facts.fact[0].name, "1.6.0");
+	EXPECT_EQ(p.facts.fact[0].device.bus, 0x3a);
+	EXPECT_EQ(p.facts.fact[1].kind, DOCTOR_METIS_VECTORS);
+	EXPECT_EQ(p.facts.fact[1].number, 1);
+	EXPECT_STR(p.facts.fact[1].name, "");
+	EXPECT_EQ(p.facts.fact[2].kind, DOCTOR_METIS_FIRMWARE);
+	EXPECT_STR(p.facts.fact[2].driver, "tethys_metis");
+	EXPECT_EQ(p.facts.fact[3].number, 32);
+	EXPECT_EQ(p.facts.fact[3].device.bus, 0x3b);
+	parsed_free(&p);
+}
+
+static void version_is(const char *text, const char *version)
+{
+	struct parsed p;
+
+	parse(&p, text);
+	if (p.facts.count != (*version ? 1 : 0))
+		TAP_FAIL("%zu facts in: %s", p.facts.count, text);
+	else if (*version)
+		EXPECT_STR(p.facts.fact[0].name, version);
+	if (p.facts.count)
+		EXPECT_EQ(p.facts.fact[0].kind, DOCTOR_METIS_DRIVER);
+	parsed_free(&p);
+}
+
+static void test_join_version_of_the_metis_module(void)
+{
+	version_is("filename:       /lib/modules/6.8.0-9/updates/dkms/metis.ko.zst\n"
+		   "license:        GPL\nauthor:         Somebody\nversion:        1.4.7\n"
+		   "srcversion:     2.2.2\n",
+		   "1.4.7");
+	version_is("$ modinfo metis | grep ^version\nversion: 1.5.9\n", "1.5.9");
+	version_is("$ cat /sys/class/metis/version\n1.4.7\n", "1.4.7");
+	/* Another module's, another word, or too far away. */
+	version_is("filename: /lib/modules/6.8.0-9/kernel/tethys_metis.ko\nversion: 1.4.7\n", "");
+	version_is("$ cat /sys/class/metis/version\nnone\n1.4.7\n", "");
+	version_is("$ cat /sys/class/metis/version\n3a:00.0\n", "");
+	version_is("version: 1.4.7\n1.4.7\n", "");
+}
+
+static void test_join_each_device_with_a_wrong_driver_is_a_member(void)
+{
+	struct parsed p;
+
+	parse(&p,
+	      "Failed to read IOMMU group for 0000:3b:00.0: IOMMU group 9 has devices not bound to "
+	      "vfio-pci:\n"
+	      "Wrong driver devices: [('0000:3a:00.0', 'pcieport'), ('0000:3b:00.1', 'xhci_hcd')]\n"
+	      "Wrong driver devices: []\n");
+	ASSERT_EQ(p.facts.count, 3);
+	EXPECT_EQ(p.facts.fact[0].kind, DOCTOR_GROUP_NOT_VIABLE);
+	EXPECT_EQ(p.facts.fact[1].kind, DOCTOR_GROUP_MEMBER);
+	EXPECT_EQ(p.facts.fact[1].number, 9);
+	EXPECT_STR(p.facts.fact[1].driver, "pcieport");
+	EXPECT_EQ(p.facts.fact[2].number, 9);
+	EXPECT_EQ(p.facts.fact[2].device.function, 1);
+	EXPECT_STR(p.facts.fact[2].driver, "xhci_hcd");
+	parsed_free(&p);
+}
+
 int main(void)
 {
 	RUN(test_join_old_two_line_faults);
@@ -125,5 +222,9 @@ int main(void)
 	RUN(test_join_group_list_has_members);
 	RUN(test_join_msi_word_of_lspci_knows_its_device);
 	RUN(test_join_aer_names_have_the_severity_of_their_error);
+	RUN(test_join_xen_on_arm_prints_the_same_words);
+	RUN(test_join_driver_tells_firmware_and_vectors_in_one_line);
+	RUN(test_join_version_of_the_metis_module);
+	RUN(test_join_each_device_with_a_wrong_driver_is_a_member);
 	return tap_done();
 }

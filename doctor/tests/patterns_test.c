@@ -104,6 +104,36 @@ static const struct {
 	 "METIS_DRIVER_LOST_IRQ 0000:3a:00.0 n=6"},
 	{"axl 0000:3a:00.0: DMA RD CH0 timeout (irq 4)", "METIS_DRIVER_TIMEOUT 0000:3a:00.0 RD"},
 	{"flver=1.6.0 bcver=7.4", "METIS_FIRMWARE 1.6.0"},
+	{"tethys_metis 0000:3a:00.0: DMA RD CH0 timed out (number 4, element 0 of 3): it is done, but no "
+	 "interrupt told so; 'tethys doctor' finds out why",
+	 "METIS_DRIVER_TIMEOUT 0000:3a:00.0 n=4 RD"},
+	{"tethys_metis 0000:3a:00.0: DMA WR CH3 timed out (number 11, element 7 of 9): it still runs; "
+	 "'tethys doctor' finds out why",
+	 "METIS_DRIVER_TIMEOUT 0000:3a:00.0 n=11 WR"},
+	{"tethys_metis 0000:3a:00.0: DMA WR CH1: done, but its interrupt (number 9) got lost; polling "
+	 "until interrupts come back",
+	 "METIS_DRIVER_LOST_IRQ 0000:3a:00.0 n=9"},
+	{"tethys_metis 0000:3a:00.0: DMA interrupts are back",
+	 "METIS_DRIVER 0000:3a:00.0 interrupts back"},
+	{"tethys_metis 0000:3a:00.0: DMA RD CH2 aborted (card address 0x2000, 64 bytes): the host refuses "
+	 "the read of its address",
+	 "METIS_DRIVER 0000:3a:00.0 aborted"},
+	{"tethys_metis 0000:3a:00.0: a DMA channel can't be stopped: no DMA until a reset: echo 1 "
+	 ">/sys/bus/pci/devices/0000:3a:00.0/reset",
+	 "METIS_DRIVER 0000:3a:00.0 stuck"},
+	{"tethys_metis 0000:3a:00.0: its registers read as all ones: no DMA until a reset: echo 1 "
+	 ">/sys/bus/pci/devices/0000:3a:00.0/reset",
+	 "DEVICE_GONE 0000:3a:00.0 registers"},
+	{"tethys_metis 0000:3a:00.0: metis-0:1:0: firmware not running, 32 MSI vectors",
+	 "METIS_VECTORS 0000:3a:00.0 n=32"},
+	{"/sys/class/metis/version:1.4.16", "METIS_DRIVER 1.4.16"},
+	{"Failed to read IOMMU group for 0000:3a:00.0: IOMMU group 9 has devices not bound to vfio-pci:",
+	 "GROUP_NOT_VIABLE 0000:3a:00.0 n=9"},
+	{"pcieport 0000:00:1c.0: AER: Multiple Correctable error message received from 0000:3a:00.0",
+	 "AER_CORRECTABLE 0000:3a:00.0"},
+	{"x: device 00.02.0 requires iommu notifier which is currently not supported",
+	 "VIOMMU_NO_CACHING_MODE"},
+	{"Wrong driver devices: [('0000:3a:00.1', 'snd_hda_intel')]", "GROUP_MEMBER 0000:3a:00.1"},
 };
 
 static void test_patterns_forms_become_their_facts(void)
