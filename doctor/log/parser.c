@@ -12,7 +12,7 @@
 #include "doctor/log/fact_index.h"
 #include "doctor/log/join.h"
 #include "doctor/log/line.h"
-#include "doctor/log/log.h"
+#include "doctor/log/parser.h"
 
 #define TEXT_BYTES_MAX 512u
 #define CACHE_SLOTS 1024u
@@ -44,6 +44,8 @@ struct doctor_parser {
 	bool has_boot, has_facts;
 	unsigned int parts_kept;
 	struct joiner joiner;
+	struct ahead_block
+		ahead;	/* what was found already of the block that is fed; data NULL: none */
 	size_t carried; /* bytes of a line whose end hasn't come */
 	char carry[LINE_BYTES_MAX + 2];
 	char json[LINE_BYTES_MAX + 1];
@@ -392,6 +394,20 @@ static void count_lines(struct doctor_parser *parser, const char *data, size_t s
 		count_cut(parser, data, size);
 }
 
+/* The next place of a key: among those that were found ahead, where @data is of that block. */
+static size_t next_hit(struct doctor_parser *parser, const char *data, size_t size, size_t at)
+{
+	struct ahead_block *ahead = &parser->ahead;
+	size_t offset;
+
+	if (!ahead->data || data < ahead->data || data + size > ahead->data + ahead->searched)
+		return prefilter_next(parser->filter, data, size, at);
+	offset = (size_t)(data - ahead->data);
+	for (; ahead->hits && *ahead->hit < offset + at; ahead->hits--)
+		ahead->hit++;
+	return ahead->hits && *ahead->hit < offset + size ? *ahead->hit - offset : PREFILTER_NONE;
+}
+
 /* @data holds whole lines, each with its newline. */
 static void scan(struct doctor_parser *parser, const char *data, size_t size)
 {
@@ -401,7 +417,7 @@ static void scan(struct doctor_parser *parser, const char *data, size_t size)
 	while (at < size) {
 		hit = at;
 		if (!parser->joiner.follow)
-			hit = prefilter_next(parser->filter, data, size, at);
+			hit = next_hit(parser, data, size, at);
 		if (hit == PREFILTER_NONE)
 			break;
 		begin = memrchr(data + at, '\n', hit - at);
@@ -465,6 +481,13 @@ void doctor_parser_feed(struct doctor_parser *parser, const char *data, size_t s
 	}
 	carry(parser, data, (size_t)(end - data));
 	put_counts(parser);
+}
+
+void doctor_parser_feed_ahead(struct doctor_parser *parser, const struct ahead_block *block)
+{
+	parser->ahead = *block;
+	doctor_parser_feed(parser, block->data, (size_t)block->size);
+	parser->ahead.data = NULL;
 }
 
 void doctor_parser_settle(struct doctor_parser *parser)

@@ -18,6 +18,17 @@ static uint32_t window_of(const char *at)
 	return window;
 }
 
+/* PREFILTER_KEY_BYTES bytes, in a number's own order of bytes; eight may be read. */
+static uint64_t piece_at(const char *at)
+{
+	static const unsigned char mask[8] = {255, 255, 255, 255, 255, 255, 255, 0};
+	uint64_t piece, bits;
+
+	memcpy(&piece, at, sizeof(piece));
+	memcpy(&bits, mask, sizeof(bits));
+	return piece & bits;
+}
+
 /* 18 bits. */
 static uint32_t hash_of(uint32_t window)
 {
@@ -46,7 +57,8 @@ static const char common[] =
 	"error failed detected support supported data mode ready to of in on hub eth0: (rev able "
 	"start started block lock pci ide idge bridge ature features CPU CPU3 Connected Config ACPI "
 	"Control: Flow reset host hardware event events above count total time times vice "
-	"uest guest request to PCI device device to complete mple ";
+	"uest guest request to PCI device device to complete mple default flow queue use fault "
+	"(null) is: user session service ";
 
 static int rareness_of(const char *window)
 {
@@ -94,7 +106,9 @@ size_t prefilter_keys_at(const struct prefilter *filter, const char *data, size_
 		const struct prefilter_window *window = &filter->window[handle - 1];
 		const struct prefilter_key *key = &filter->key[window->key];
 
+		/* The second line only spares calls of memcmp(). */
 		if (window->bytes == bytes && at >= window->at &&
+		    (at + 8 > size || piece_at(data + at - window->first) == window->piece) &&
 		    at - window->at + key->size <= size &&
 		    !memcmp(data + at - window->at, key->text, key->size))
 			break;
@@ -114,7 +128,15 @@ static void add_window(struct prefilter *filter, size_t key, size_t at)
 	uint32_t bytes = window_of(filter->key[key].text + at), hash = hash_of(bytes);
 	uint16_t *head = &filter->head[hash >> 6];
 
-	*window = (struct prefilter_window){bytes, (uint16_t)key, (uint8_t)at, *head};
+	*window = (struct prefilter_window){
+		.bytes = bytes,
+		.key = (uint16_t)key,
+		.at = (uint8_t)at,
+		.first = (uint8_t)(at - filter->key[key].window),
+		.next = *head,
+	};
+	memcpy(&window->piece, filter->key[key].text + filter->key[key].window,
+	       PREFILTER_KEY_BYTES);
 	*head = (uint16_t)++filter->windows;
 	filter->map[hash >> 3] |= (uint8_t)(1u << (hash & 7));
 }

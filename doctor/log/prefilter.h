@@ -30,8 +30,10 @@ struct prefilter_key {
 struct prefilter_window {
 	uint32_t bytes; /* of the window */
 	uint16_t key;
-	uint8_t at;    /* in the key's text */
-	uint16_t next; /* next one with the same head, + 1; 0: none */
+	uint8_t at;	/* in the key's text */
+	uint8_t first;	/* bytes from the key's first window to this one */
+	uint16_t next;	/* next one with the same head, + 1; 0: none */
+	uint64_t piece; /* the bytes of all windows of the key, PREFILTER_KEY_BYTES of them */
 };
 
 struct prefilter {

@@ -12,9 +12,14 @@
 #include <zlib.h>
 #include <zstd.h>
 
+#include "doctor/log/ahead.h"
 #include "doctor/log/log.h"
+#include "doctor/log/parser.h"
+#include "doctor/log/pattern.h"
 
 #define BLOCK_BYTES (256u * 1024)
+/* From here on a file is worth threads. */
+#define BIG_BYTES (8u * 1024 * 1024)
 /* What a file may make a decompressor take. */
 #define WINDOW_LOG_MAX 25
 #define MEMORY_BYTES_MAX (40ull * 1024 * 1024)
@@ -25,6 +30,7 @@ struct source {
 	struct doctor_parser *parser;
 	char *in, *out; /* BLOCK_BYTES each; out only where needed */
 	size_t have;	/* bytes in @in */
+	off_t bytes;	/* of a regular file; 0: of anything else */
 };
 
 /* Next block into @in. Return: bytes, 0 = end, or a negative errno. */
@@ -48,14 +54,33 @@ static int broken(const struct source *source, const char *what, struct reason *
 			  source->path, what);
 }
 
+static int read_ahead(struct source *source, struct ahead *ahead, struct reason *why)
+{
+	struct ahead_block block;
+
+	while ((block = ahead_next(ahead)).size > 0)
+		doctor_parser_feed_ahead(source->parser, &block);
+	if (block.size < 0)
+		return reason_add(why, (int)block.size, "%s: %s", source->path,
+				  strerror((int)-block.size));
+	return 0;
+}
+
 static int read_plain(struct source *source, struct reason *why)
 {
+	struct ahead *ahead = NULL;
 	ssize_t got;
 
-	do {
+	doctor_parser_feed(source->parser, source->in, source->have);
+	if (source->bytes >= BIG_BYTES)
+		ahead = ahead_create(source->fd, doctor_pattern_filter());
+	if (ahead) {
+		got = read_ahead(source, ahead, why);
+		ahead_destroy(ahead);
+		return (int)got;
+	}
+	while ((got = fill(source, why)) > 0)
 		doctor_parser_feed(source->parser, source->in, source->have);
-		got = fill(source, why);
-	} while (got > 0);
 	return (int)got;
 }
 
@@ -210,7 +235,11 @@ int doctor_log_file(struct doctor_parser *parser, const char *path, struct reaso
 	source.fd = is_stdin ? STDIN_FILENO : open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
 	if (source.fd < 0)
 		return reason_add(why, -errno, "%s: %s", path, strerror(errno));
-	if (!fstat(source.fd, &about) && S_ISDIR(about.st_mode)) {
+	if (fstat(source.fd, &about))
+		about = (struct stat){0};
+	if (S_ISREG(about.st_mode))
+		source.bytes = about.st_size;
+	if (S_ISDIR(about.st_mode)) {
 		ret = reason_add(why, -EISDIR, "%s is a folder: name a file in it", path);
 	} else {
 		source.in = malloc(BLOCK_BYTES);

@@ -76,6 +76,63 @@ static void test_source_plain(void)
 	parsed_free(&p);
 }
 
+/*
+ * Beyond the size from which threads search ahead: long stretches without a fault, storms with more
+ * of them than are noted of a block, and lines over the ends of blocks.
+ */
+static char *make_big(size_t bytes, size_t *ret_size)
+{
+	char *big = malloc(bytes + 256);
+	size_t size = 0;
+
+	for (unsigned int i = 0; big && size < bytes; i++) {
+		bool storm = i % 40000 < 12000, lone = i % 997 == 0;
+
+		size += (size_t)sprintf(big + size, "[%u.%06u] ", i / 1000, i % 1000);
+		if (storm || lone)
+			size += (size_t)sprintf(big + size,
+						"DMAR: [DMA Write] Request device [3b:00.0] fault "
+						"addr %x000 [fault reason 05] x\n",
+						i * 31 % 211);
+		else
+			size += (size_t)sprintf(
+				big + size, "usb %u: %.*s\n", i, (int)(i * 7 % 60),
+				"an ordinary line of many an ordinary kernel, long");
+	}
+	*ret_size = size;
+	return big;
+}
+
+static void test_source_big_file_is_read_as_in_one_piece(void)
+{
+	struct doctor_parser *parser;
+	struct parsed whole = {0}, p;
+	size_t size = 0;
+	char *big = make_big(24 << 20, &size);
+
+	ASSERT(big);
+	doctor_facts_init(&whole.facts, &whole.arena);
+	parser = doctor_parser_create(&whole.facts, "whole", DOCTOR_SIDE_HOST, NULL, NULL);
+	doctor_parser_feed(parser, big, size);
+	doctor_parser_finish(parser);
+	doctor_parser_destroy(parser);
+	EXPECT_EQ(read_back(big, size, &p, NULL), 0);
+	EXPECT_EQ(p.facts.log[0].lines, whole.facts.log[0].lines);
+	EXPECT_EQ(p.facts.log[0].bytes, size);
+	EXPECT_EQ(whole.facts.count, 211);
+	EXPECT_EQ(p.facts.count, whole.facts.count);
+	for (size_t i = 0; i < p.facts.count && i < whole.facts.count; i++) {
+		EXPECT_EQ(p.facts.fact[i].address, whole.facts.fact[i].address);
+		EXPECT_EQ(p.facts.fact[i].count, whole.facts.fact[i].count);
+		EXPECT_EQ(p.facts.fact[i].line, whole.facts.fact[i].line);
+		EXPECT_EQ(p.facts.fact[i].last_line, whole.facts.fact[i].last_line);
+		EXPECT_EQ(p.facts.fact[i].time_us, whole.facts.fact[i].time_us);
+	}
+	parsed_free(&p);
+	parsed_free(&whole);
+	free(big);
+}
+
 static void test_source_gzip(void)
 {
 	z_stream z = {.next_in = (Bytef *)text, .avail_in = (uInt)text_size};
@@ -150,6 +207,7 @@ int main(void)
 {
 	make_text();
 	RUN(test_source_plain);
+	RUN(test_source_big_file_is_read_as_in_one_piece);
 	RUN(test_source_gzip);
 	RUN(test_source_gzip_files_one_behind_the_other);
 	RUN(test_source_xz);
