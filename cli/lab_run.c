@@ -188,7 +188,7 @@ static int play_through(struct play *play, const struct lab_scenario *scenario,
 			return err;
 		fprintf(out,
 			"%s: QEMU's emulated SVM gave the guest an interrupt twice, which killed its "
-			"kernel; playing it again (logs: %s)\n",
+			"kernel, or none before its first word; playing it again (logs: %s)\n",
 			scenario->name, ret_result->dir);
 		fflush(out);
 		lab_result_write(ret_result);

@@ -252,9 +252,28 @@ static int play_and_end(struct lab_run *run)
  * until that stack is full. Nothing but an interrupt at the first instruction of the entry gets
  * there.
  */
-static bool interrupted_twice(const struct lab_run *run)
+static bool was_interrupted_twice(const char *console, size_t len)
 {
 	static const char sign[] = "BUG: ENTRY_TRAMPOLINE stack guard page was hit";
+
+	return memmem(console, len, sign, strlen(sign));
+}
+
+/*
+ * The kernel's loader has said its last word, in real mode, and the kernel none: nobody has touched
+ * the card by then.
+ */
+static bool stood_still(const char *console, size_t len)
+{
+	static const char last[] = "Probing EDD (edd=off to disable)... ok";
+
+	while (len && strchr("\r\n", console[len - 1]))
+		len--;
+	return len >= strlen(last) && !memcmp(console + len - strlen(last), last, strlen(last));
+}
+
+static bool emulator_failed(const struct lab_run *run)
+{
 	char path[PATH_MAX];
 	struct lab_log *log;
 	bool found = false;
@@ -267,7 +286,7 @@ static bool interrupted_twice(const struct lab_run *run)
 		    lab_log_load(path, &log))
 			continue;
 		text = lab_log_text(log, &len);
-		found = memmem(text, len, sign, strlen(sign));
+		found = was_interrupted_twice(text, len) || stood_still(text, len);
 		lab_log_destroy(log);
 	}
 	return found;
@@ -348,7 +367,7 @@ int lab_run(const struct lab_scenario *scenario, const struct lab_run_options *o
 		ret_result->passed = !err;
 		ret_result->emulator_fault = err && err != -EINTR &&
 					     options->accel == LAB_ACCEL_TCG &&
-					     interrupted_twice(&run);
+					     emulator_failed(&run);
 		err = err == -EINTR ? err : 0;
 	}
 	run_deinit(&run);

@@ -52,8 +52,9 @@ struct lab_result {
 	struct lab_isolation isolation;
 	/*
 	 * It failed by a guest's kernel that got an interrupt twice, the second while interrupts
-	 * were off: a fault of QEMU's emulated SVM (11.1, seen once in about 45 guests), of which no
-	 * scenario is guilty. Play it again.
+	 * were off, or that stood still before its first word: faults of QEMU's emulated SVM (11.1,
+	 * seen once in about 45 guests, and once in some hundred), of which no scenario is guilty.
+	 * Play it again.
 	 */
 	bool emulator_fault;
 };

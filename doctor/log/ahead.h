@@ -10,8 +10,8 @@
 
 #include "doctor/log/prefilter.h"
 
-#define AHEAD_BLOCK_BYTES (256u * 1024)
-#define AHEAD_HITS_MAX 1024u
+#define AHEAD_BLOCK_BYTES (1024u * 1024)
+#define AHEAD_HITS_MAX 4096u
 
 struct ahead_block {
 	const char *data;

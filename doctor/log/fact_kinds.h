@@ -63,6 +63,7 @@
 	X(START_OK, "start of a VM succeeded")	  /* TASK OK */                                    \
 	X(START_UNRELATED, "start failed for a reason outside passthrough") /* bridge, lock, CPU */ \
 	X(MDEV_REGION_EIO, "mediated device refuses") /* t = uuid */                               \
+	X(MDEV_MISSING, "mediated device not there") /* t = uuid */                                \
 	X(INTX_BUSY, "INTx line busy")		  /* d */                                          \
 	/* Mapping guest memory */                                                               \
 	X(MEMLOCK_EXCEEDED, "locked memory limit")  /* n = bytes, t = task */                      \
@@ -76,6 +77,7 @@
 	X(BAR_WRITE_BUSY, "BAR access busy")	  /* d n = BAR */                                  \
 	X(FRAMEBUFFER_IN_BAR, "boot framebuffer in memory map") /* a s t = vesafb ... */           \
 	X(VIOMMU_NO_CACHING_MODE, "virtual IOMMU without caching mode")                          \
+	X(VM_VIOMMU, "virtual IOMMU of a VM")	  /* t = which */                                  \
 	X(KVM_BAD_ADDRESS, "kvm run failed: bad address")                                        \
 	/* Interrupts */                                                                         \
 	X(MSI_ENABLE_FAILED, "MSI could not be enabled") /* d r = errno */                         \

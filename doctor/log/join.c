@@ -25,6 +25,16 @@ static void release(struct joiner *joiner, struct joiner_held *held)
 	joiner->emit(joiner->context, &held->fact, held->text);
 }
 
+/* A fault whose wrapped line was never finished says too little. */
+static void release_fault(struct joiner *joiner)
+{
+	const struct doctor_fact *fact = &joiner->fault.fact;
+
+	if (fact->kind != DOCTOR_VTD_IR_FAULT && !fact->has_address)
+		joiner->fault.used = false;
+	release(joiner, &joiner->fault);
+}
+
 /* SMMUv3's events by the names that 6.14 and later print. */
 static const struct {
 	const char *name;
@@ -257,13 +267,24 @@ static void probe(struct doctor_fact *fact, const struct message *message)
 static bool reason(struct joiner *joiner, const struct doctor_fact *fact)
 {
 	struct doctor_fact *fault = &joiner->fault.fact;
+	bool address = fact->has_address && !fault->has_address;
 
-	if (!joiner->fault.used)
+	/* A wrapped line brings the address, too; one that has none waits for no bare reason. */
+	if (!joiner->fault.used ||
+	    (fault->kind == DOCTOR_AMD_PAGE_FAULT) != (fact->kind == DOCTOR_AMD_PAGE_FAULT))
 		return false;
+	if (address) {
+		fault->has_address = true;
+		fault->address = fact->address;
+	}
 	fault->has_reason = true;
 	fault->reason = fact->reason;
+	if (fault->kind == DOCTOR_AMD_PAGE_FAULT) {
+		fault->has_write = true;
+		fault->write = fact->reason >> 5 & 1;
+	}
 	fault->last_line = fact->line;
-	release(joiner, &joiner->fault);
+	release_fault(joiner);
 	return false;
 }
 
@@ -387,6 +408,25 @@ static bool metis_version(struct joiner *joiner, enum pattern_act act,
 	return true;
 }
 
+/* "echo DEVICE > .../vfio-pci/bind" and, one or two lines on, what the shell says about it. */
+static bool bind_line(struct joiner *joiner, enum pattern_act act, struct doctor_fact *fact)
+{
+	uint64_t tried = joiner->bind_line;
+
+	joiner->bind_line = 0;
+	if (act == ACT_BIND_TRIED) {
+		joiner->bind_line = fact->line;
+		joiner->bind = *fact;
+		joiner->follow = 2;
+		return false;
+	}
+	if (!tried || fact->line - tried > 2)
+		return false;
+	fact->has_device = joiner->bind.has_device;
+	fact->device = joiner->bind.device;
+	return true;
+}
+
 static void complete(struct doctor_fact *fact, const struct message *message)
 {
 	memcpy(fact->driver, message->driver, sizeof(fact->driver));
@@ -428,7 +468,7 @@ static bool apply_joined(struct joiner *joiner, enum pattern_act act, const stru
 {
 	switch (act) {
 	case ACT_REASON_FOLLOWS:
-		release(joiner, &joiner->fault);
+		release_fault(joiner);
 		hold(&joiner->fault, fact, text);
 		return false;
 	case ACT_REASON:
@@ -452,6 +492,11 @@ static bool apply_joined(struct joiner *joiner, enum pattern_act act, const stru
 		return true;
 	case ACT_NOTHING:
 		joiner->follow = 2; /* "error status/mask": the names are next */
+		/* A quotation may begin here. Names that matter then are those of corrected errors. */
+		if (!joiner->aer_line || fact->line - joiner->aer_line > JOIN_LINES) {
+			joiner->aer = DOCTOR_AER_CORRECTABLE;
+			joiner->aer_line = fact->line;
+		}
 		return false;
 	case ACT_AER_NAME:
 		return aer_name(joiner, fact);
@@ -459,6 +504,9 @@ static bool apply_joined(struct joiner *joiner, enum pattern_act act, const stru
 		joiner->unbound_line = fact->line;
 		joiner->unbound = fact->number;
 		return true;
+	case ACT_BIND_TRIED:
+	case ACT_BIND_REFUSED:
+		return bind_line(joiner, act, fact);
 	case ACT_WRONG_DRIVERS:
 		return wrong_drivers(joiner, message, fact, text);
 	case ACT_METIS_READY:
@@ -511,7 +559,7 @@ bool join_apply(struct joiner *joiner, const struct doctor_pattern *row,
 void join_line(struct joiner *joiner, uint64_t line)
 {
 	if (joiner->fault.used && line - joiner->fault.fact.line > JOIN_LINES)
-		release(joiner, &joiner->fault);
+		release_fault(joiner);
 	for (size_t i = 0; i < JOIN_SMMUS; i++)
 		if (joiner->smmu[i].held.used && line - joiner->smmu[i].last_line > JOIN_LINES)
 			smmu_release(joiner, &joiner->smmu[i]);
@@ -524,7 +572,7 @@ void join_nothing_followed(struct joiner *joiner)
 
 void join_finish(struct joiner *joiner)
 {
-	release(joiner, &joiner->fault);
+	release_fault(joiner);
 	for (size_t i = 0; i < JOIN_SMMUS; i++)
 		smmu_release(joiner, &joiner->smmu[i]);
 }

@@ -42,6 +42,8 @@ struct joiner {
 	uint64_t aer_line;
 	uint64_t unbound_line; /* that named a group whose devices follow, 0: none */
 	uint64_t unbound;
+	uint64_t bind_line; /* where a shell wrote to vfio-pci's bind, 0: none */
+	struct doctor_fact bind;
 	uint64_t module_line; /* that named the Metis module, 0: none */
 };
 

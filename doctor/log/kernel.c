@@ -109,15 +109,17 @@ size_t kernel_record_lines(const char *record, size_t size, char to[KERNEL_LINES
 /* Return: 1, 0 = none now, -errno. */
 static int one_record(int fd, struct doctor_parser *parser)
 {
-	char record[KERNEL_RECORD_BYTES], lines[KERNEL_LINES_BYTES];
+	char record[KERNEL_RECORD_BYTES], lines[KERNEL_LINES_BYTES] = "";
 	ssize_t got = read(fd, record, sizeof(record));
+	size_t size;
 
 	if (got < 0)
 		/* Overwritten before it was read, or a signal: go on with the next. */
 		return errno == EPIPE || errno == EINTR ? 1 : errno == EAGAIN ? 0 : -errno;
 	if (!got)
 		return 0;
-	doctor_parser_feed(parser, lines, kernel_record_lines(record, (size_t)got, lines));
+	size = kernel_record_lines(record, (size_t)got, lines);
+	doctor_parser_feed(parser, lines, size);
 	return 1;
 }
 
@@ -214,15 +216,18 @@ static int read_journal(struct doctor_parser *parser)
 int doctor_log_kernel(struct doctor_parser *parser, struct reason *why)
 {
 	int kmsg = kernel_read_records(KMSG, parser), journal;
+	char second[128];
 
 	if (!kmsg)
 		return 0;
 	journal = read_journal(parser);
 	if (!journal)
 		return 0;
+	/* strerror() may use the same place again. */
+	snprintf(second, sizeof(second), "%s", strerror(-journal));
 	return reason_add(why, kmsg,
 			  KMSG ": %s; journalctl: %s. Run as root, or give a log by --log",
-			  strerror(-kmsg), strerror(-journal));
+			  strerror(-kmsg), second);
 }
 
 int kernel_follow_open(const char *path, int *ret_fd, struct reason *why)

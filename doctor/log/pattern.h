@@ -58,6 +58,8 @@ enum pattern_act {
 	ACT_AER_BEGIN, /* names of the errors follow */
 	ACT_AER_NAME,
 	ACT_UNBOUND,	    /* devices that keep a group follow */
+	ACT_BIND_TRIED,	    /* a shell's command; whether it failed follows */
+	ACT_BIND_REFUSED,   /* this does */
 	ACT_WRONG_DRIVERS,  /* these, as Python prints a list of pairs */
 	ACT_METIS_READY,    /* the name is the firmware's version, a fact of its own */
 	ACT_METIS_MODULE,   /* the module's version follows */

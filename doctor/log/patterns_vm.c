@@ -37,12 +37,22 @@ static const struct doctor_pattern rows[] = {
 	ROW(VFIO_NODE_DENIED, "/dev/vfio/", "vfio {d}: {*}/dev/vfio/{n}<'>: {E}", .act = ACT_NODE),
 	ROW(VFIO_NODE_DENIED, "/dev/vfio/", "/dev/vfio/<devices/vfio>{n}<'>: {E}", .act = ACT_NODE),
 	ROW(VFIO_NODE_DENIED, "/dev/vfio/", "/dev/vfio/vfio<'>: {E}", .act = ACT_NODE),
+	/* Programs in Go and Python */
+	ROW(VFIO_NODE_DENIED, "/dev/vfio/",
+	    "/dev/vfio/<devices/vfio>{n}{|\"|\\\"}: {E}", .act = ACT_NODE),
+	ROW(VFIO_NODE_DENIED, "/dev/vfio/", "/dev/vfio/vfio{|\"|\\\"}: {E}", .act = ACT_NODE),
+	ROW(VFIO_NODE_MISSING, "/dev/vfio/", "device /dev/vfio/{n} does not exist"),
 
 	/* Binding */
 	ROW(VFIO_BIND_EINVAL, "vfio-pci/bind",
 	    "error writing '{d}' to '/sys/bus/pci/drivers/vfio-pci/bind': Invalid argument"),
 	ROW(VFIO_BIND_EINVAL, "vfio-pci/bind", "vfio-pci/bind{*}nvalid argument"),
 	ROW(VFIO_PROBE_FAILED, "vfio-pci/bind", "vfio-pci/bind{*}o such device", .reason = ENODEV),
+	/* A shell that echoes into the file names it only in the command, a line before the error. */
+	ROW(VFIO_BIND_EINVAL, "vfio-pci/bind",
+	    "echo {*}> {*}/vfio-pci/bind", .act = ACT_BIND_TRIED),
+	ROW(VFIO_BIND_EINVAL, NULL, "^{*}write error: Invalid argument$", .act = ACT_BIND_REFUSED),
+	ROW(VFIO_NEW_ID_EXISTS, "/new_id", "vfio-pci/new_id<'> returned non-zero"),
 	ROW(VFIO_NEW_ID_EXISTS, "/new_id", "new_id{*}ile exists"),
 	ROW(VFIO_NEW_ID_EXISTS, "new_id file", "new_id file: {*}ile exists"),
 	ROW(SET_IOMMU_EPERM, "et iommu for container",
@@ -65,6 +75,12 @@ static const struct doctor_pattern rows[] = {
 	    "PCI device {d} is in use by driver QEMU, domain {t}"),
 	ROW(PVE_DEVICE_MISSING, "device info for device", "no pci device info for device '{D}'"),
 	ROW(PVE_DEVICE_MISSING, "device info for device", "no pci device info for device"),
+	/* libvirt; QEMU */
+	ROW(PVE_DEVICE_MISSING, "not found: could not", "evice {d} not found: could not access"),
+	ROW(PVE_DEVICE_MISSING, "no such host device", "vfio<-pci>< error>{|:|} {d}: no such host device"),
+	ROW(MDEV_MISSING, "no such host device",
+	    "/mdev/devices/{*}: vfio< error>< >{t}: no such host device"),
+	ROW(PVE_DEVICE_MISSING, "no such host device", ": no such host device"),
 	ROW(PVE_CONFIG, "assigned more than once",
 	    "assigned more than once", .name = "assigned twice"),
 	ROW(PVE_CONFIG, "find a free device for", "could not find a free device for {t}"),
@@ -92,7 +108,7 @@ static const struct doctor_pattern rows[] = {
 	/* Reset, as the starter sees it */
 	ROW(RESET_READY, "ms after ",
 	    "^ready {n}ms after {=FLR|AF_FLR|bus reset|slot reset|PM D3hot->D0|PM "
-	    "D3cold->D0|PM D3->D0|D3cold->D0|resume|DPC}"),
+	    "D3cold->D0|PM D3->D0|D3cold->D0|resume|DPC}$"),
 	ROW(RESET_ENOTTY, "Inappropriate ioctl",
 	    "/sys/bus/pci/devices/{d}/reset{*}Inappropriate ioctl"),
 	ROW(RESET_ENOTTY, "Inappropriate ioctl", "write error: Inappropriate ioctl"),
@@ -121,6 +137,9 @@ static const struct doctor_pattern rows[] = {
 	ROW(MAP_FAILED, "dma_map(",
 	    "Region {t}{*}: vfio_<container_>dma_map({*}, {a}, {s}, {*}) = {e}"),
 	ROW(MAP_FAILED, "dma_map(", "dma_map({*}, {a}, {s}, {*}) = {e}"),
+	/* Quoted without the arguments */
+	ROW(MAP_FAILED, "dma_map(", "Region {t}{*}: vfio_<container_>dma_map({*}) = {e}"),
+	ROW(MAP_FAILED, "dma_map(", "vfio_<container_>dma_map({*}) = {e}"),
 	ROW(MAP_FAILED, "MAP_DMA", "MAP_DMA failed: {E}"),
 	ROW(MAP_FAILED, "MAP_DMA", "MAP_DMA: {e}"),
 	ROW(MAP_FAILED, "IOAS_MAP", "IOAS_MAP failed: {E}"),
@@ -142,12 +161,17 @@ static const struct doctor_pattern rows[] = {
 	    "vfio_region_{|write|read}({d}:region{n}+{*}resource busy"),
 	ROW(VIOMMU_NO_CACHING_MODE, "caching-mode", "set caching-mode=on for intel-iommu"),
 	ROW(VIOMMU_NO_CACHING_MODE, "caching-mode", "caching-mode=on {*}device assignment"),
+	ROW(VIOMMU_NO_CACHING_MODE, "caching-mode", "{|set|without enabling} caching-mode={|on|1} for "),
+	ROW(VIOMMU_NO_CACHING_MODE, "cache_mode=1 for", "set cache_mode=1 for intel-iommu"),
 	ROW(VIOMMU_NO_CACHING_MODE, "requires caching mode", "requires caching mode"),
 	/* The virtual IOMMUs of Arm and AMD, which have no such option. */
 	ROW(VIOMMU_NO_CACHING_MODE, "notifier which is",
 	    "requires iommu <MAP >notifier which is {|not currently|currently not} supported"),
 	ROW(VIOMMU_NO_CACHING_MODE, "caching_mode", "unsupported configuration: {*}caching_mode"),
 	ROW(VIOMMU_NO_CACHING_MODE, "caching mode", "unsupported configuration: {*}caching mode"),
+	ROW(VM_VIOMMU, "intel-iommu,", "-device intel-iommu,", .name = "intel-iommu"),
+	ROW(VM_VIOMMU, "virtio-iommu", "-device virtio-iommu", .name = "virtio-iommu"),
+	ROW(VM_VIOMMU, "viommu=", "viommu={=intel|virtio}"),
 	ROW(KVM_BAD_ADDRESS, "kvm run failed", "kvm run failed Bad address"),
 	ROW(INTX_BUSY, "interrupt INTX",
 	    "vfio {d}: Failed to set up TRIGGER eventfd signaling for interrupt "
@@ -162,6 +186,10 @@ static const struct doctor_pattern rows[] = {
 	    "sysfsdev{*}: error getting device from group {0}: Input/output error"),
 	ROW(MDEV_REGION_EIO, "[nvidia-vgpu-vfio]", "[nvidia-vgpu-vfio] {t}: start failed. status"),
 	ROW(MDEV_REGION_EIO, "VM UUID from QEMU", "ailed to get VM UUID from QEMU command"),
+	ROW(MDEV_MISSING, "bus/mdev/devices/",
+	    "/bus/mdev/devices/{t}/iommu_group': No such file or directory"),
+	ROW(MDEV_MISSING, "bus/mdev/devices/", "/bus/mdev/devices/{t}': No such file or directory"),
+	ROW(MDEV_MISSING, "bus/mdev/devices/", "/bus/mdev/devices/{t}: No such file or directory"),
 
 	/* Starts and ends. Reasons that have nothing to do with passthrough come before the last words. */
 	ROW(START_UNRELATED, "' does not exist", "bridge '{t}' does not exist"),

@@ -186,7 +186,9 @@ static size_t next_among(const struct prefilter *filter, const char *data, size_
 	return PREFILTER_NONE;
 }
 
-size_t prefilter_next(const struct prefilter *filter, const char *data, size_t size, size_t from)
+static inline __attribute__((always_inline)) size_t next_of(const struct prefilter *filter,
+							    const char *data, size_t size,
+							    size_t from)
 {
 	const size_t step = 8 * PREFILTER_STRIDE;
 	size_t at = from, place;
@@ -201,6 +203,24 @@ size_t prefilter_next(const struct prefilter *filter, const char *data, size_t s
 			return place;
 	}
 	return next_among(filter, data, size, at, size);
+}
+
+#if defined(__x86_64__)
+/* The same, in fewer instructions: shifts by any register. */
+__attribute__((target("bmi,bmi2"))) static size_t
+next_bmi2(const struct prefilter *filter, const char *data, size_t size, size_t from)
+{
+	return next_of(filter, data, size, from);
+}
+#endif
+
+size_t prefilter_next(const struct prefilter *filter, const char *data, size_t size, size_t from)
+{
+#if defined(__x86_64__)
+	if (__builtin_cpu_supports("bmi2"))
+		return next_bmi2(filter, data, size, from);
+#endif
+	return next_of(filter, data, size, from);
 }
 
 static bool is_odd(unsigned char c)

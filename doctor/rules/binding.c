@@ -273,6 +273,12 @@ static void bridge_judge(struct doctor_judge *judge, const struct doctor_rule *r
 		finding = judge_find_fact(judge, rule->id, fact);
 		if (finding && bind_is_bridge(seen, fact) == YES)
 			judge_confirm(finding, 90);
+		else if (finding)
+			judge_next(judge, finding,
+				   "Look what the device is, and if it has a group.",
+				   "lspci -nns {device}; readlink "
+				   "/sys/bus/pci/devices/{device}/iommu_group",
+				   "Class 0604: a bridge. No group: the IOMMU is off (iommu-off).");
 	}
 	for (size_t i = 0; host && i < host->device_count; i++) {
 		const struct machine_device *device = &host->device[i];
@@ -528,6 +534,9 @@ static const struct doctor_signal mdev_confirm[] = {
 	{DOCTOR_MDEV_REGION_EIO, 92, NULL,
 	 "The mediated device's driver refuses to describe its registers: it does not know for "
 	 "which VM it is."},
+	{DOCTOR_MDEV_MISSING, 80, NULL,
+	 "The mediated device that the VM names is not there, or its driver has not taken it: it "
+	 "has to be made anew after each boot."},
 	{DOCTOR_SET_IOMMU_EIO, 55, NULL,
 	 "The container was refused with an I/O error, as seen with mediated devices."},
 	{DOCTOR_FACT_NONE, 0, NULL, NULL},

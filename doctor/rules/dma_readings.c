@@ -463,8 +463,10 @@ static void consider_stale(const struct doctor_case *seen, const struct dma_stre
 			    "access, as it is while a device sits in a blocking domain between "
 			    "two owners. The device still works for the one before.",
 			    stream->reason);
+	/* Devices of the chipset have no owner before, unless a VM is in play. */
 	if (who->assigned == UNKNOWN && place->host_iova)
-		dma_propose(readings, "stale-dma-no-reset", who->failed ? 50 : 58,
+		dma_propose(readings, "stale-dma-no-reset",
+			    who->failed || (!vm && who->has_device && !who->device.bus) ? 50 : 58,
 			    "0x%" PRIx64
 			    " is where Linux hands out addresses to a device of its own (from 4 "
 			    "GiB downwards). It was mapped once: the device went on after its "

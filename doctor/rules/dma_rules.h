@@ -37,7 +37,10 @@ void dma_propose(struct dma_readings *readings, const char *id, unsigned int per
 		 const char *fmt, ...) __attribute__((format(printf, 4, 5)));
 /* NULL when nothing was proposed. */
 const struct dma_reading *dma_best(const struct dma_readings *readings);
-/* The finding of the best one on a device of the host or @guest, with the others named in it. NULL when no rule has the id. */
+/*
+ * The finding of the best one on a device of the host or @guest, with the others named in it. NULL
+ * when no rule has the id.
+ */
 struct doctor_finding *dma_add_best(struct doctor_judge *judge, const struct dma_readings *readings,
 				    bool guest, const struct bdf *device);
 

@@ -24,8 +24,8 @@
 
 /*
  * The application's lines as the vendor's library prints them, one below the other: then it is most
- * likely the vendor's driver whose DMA calls time out, on every way that the library tries. Short of
- * something that excludes it, that is this cause.
+ * likely the vendor's driver whose DMA calls time out, on every way that the library tries. Short
+ * of something that excludes it, that is this cause.
  */
 #define LIBRARY_PATHS 3u
 

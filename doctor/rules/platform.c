@@ -360,6 +360,27 @@ static const struct doctor_fix rmrr_fixes[] = {
 
 /* --- sandbox-hides-iommu --- */
 
+/* KubeVirt runs libvirt in a pod; its names stand around what libvirt says. */
+static bool said_in_pod(const struct doctor_fact *fact)
+{
+	return fact && (state_line_has(fact, "virt-launcher") || state_line_has(fact, "SyncVMI") ||
+			state_line_has(fact, "LibvirtError(Code="));
+}
+
+/*
+ * What virt-host-validate passed. That firmware has a table says nothing of the kernel, so it
+ * counts only against a view without the table.
+ */
+static const struct doctor_fact *validated(const struct doctor_case *seen, bool hidden)
+{
+	const struct doctor_fact *fact = NULL;
+
+	while ((fact = doctor_fact_next(seen->facts, DOCTOR_IOMMU_VALIDATED, fact)))
+		if (hidden || !strcmp(fact->name, "kernel"))
+			break;
+	return fact;
+}
+
 static void sandbox_judge(struct doctor_judge *judge, const struct doctor_rule *rule)
 {
 	const struct doctor_case *seen = judge_case(judge);
@@ -369,14 +390,15 @@ static void sandbox_judge(struct doctor_judge *judge, const struct doctor_rule *
 	struct doctor_finding *finding, *off;
 	bool at_work;
 
-	works = doctor_fact_next(seen->facts, DOCTOR_IOMMU_VALIDATED, NULL);
+	works = validated(seen, hidden);
 	if (!works)
 		works = doctor_fact_next(seen->facts, DOCTOR_IOMMU_WORKING, NULL);
 	if (!works)
 		works = doctor_fact_next(seen->facts, DOCTOR_IOMMU_ADDED_TO_GROUP, NULL);
 	at_work = works || (host && host->iommu == YES);
 	absent = doctor_fact_next(seen->facts, DOCTOR_IOMMU_ABSENT, NULL);
-	if (!hidden && !(absent && works && works->kind == DOCTOR_IOMMU_VALIDATED))
+	if (!hidden &&
+	    !(absent && works && (works->kind == DOCTOR_IOMMU_VALIDATED || said_in_pod(absent))))
 		return;
 	if (!at_work) {
 		/* Nobody saw the IOMMU anywhere: rather it is off. */
@@ -527,11 +549,45 @@ static void viommu_fault(struct doctor_judge *judge, const struct doctor_rule *r
 		   "this.");
 }
 
+/*
+ * Logs alone: a VM has a virtual IOMMU, and its device uses an address as Linux deals them out
+ * behind one, from 4 GiB down.
+ */
+static void viommu_of_log(struct doctor_judge *judge, const struct doctor_rule *rule,
+			  const struct doctor_fact *fact)
+{
+	const struct doctor_fact *viommu =
+		doctor_fact_next(judge_case(judge)->facts, DOCTOR_VM_VIOMMU, NULL);
+	struct doctor_finding *finding;
+
+	if (!viommu || fact->address < 0xff000000ull || fact->address > 0xffffffffull ||
+	    (*fact->driver && strncmp(fact->driver, "pci", 3) &&
+	     !state_is_vfio_driver(fact->driver)) ||
+	    judge_find_fact(judge, rule->id, fact))
+		return;
+	finding = judge_add_fact(judge, rule, fact, 60);
+	judge_evidence(judge, finding, fact);
+	judge_evidence(judge, finding, viommu);
+	judge_why(judge, finding,
+		  "The VM has a virtual IOMMU. Behind one, Linux gives devices addresses from "
+		  "4 GiB down, as this one; the host has no such page mapped.");
+	judge_next(
+		judge, finding, "Ask the guest how it treats the device.",
+		"cat /sys/bus/pci/devices/*/iommu_group/type; cat /proc/cmdline",
+		"\"DMA\": the guest translates, try iommu=pt there. \"identity\": the address is "
+		"the host driver's, from before (stale-dma-no-reset).");
+}
+
 static void viommu_judge(struct doctor_judge *judge, const struct doctor_rule *rule)
 {
 	const struct doctor_case *seen = judge_case(judge);
 	const struct machine *host = state_host(seen);
 
+	for (size_t i = 0; !host && i < seen->facts->count; i++)
+		if (seen->facts->fact[i].side != DOCTOR_SIDE_GUEST &&
+		    is_unmapped(&seen->facts->fact[i]) &&
+		    !judge_is_past(seen, &seen->facts->fact[i]))
+			viommu_of_log(judge, rule, &seen->facts->fact[i]);
 	for (size_t i = 0; host && i < seen->facts->count; i++)
 		if (seen->facts->fact[i].side != DOCTOR_SIDE_GUEST &&
 		    is_unmapped(&seen->facts->fact[i]) &&

@@ -15,9 +15,17 @@ static const struct doctor_rule rules[RULES];
 
 /* --- reset-missing --- */
 
+static bool vendor_failed(const struct doctor_case *seen, const struct doctor_fact *fact)
+{
+	(void)seen;
+	return !strcmp(fact->name, "failed");
+}
+
 static const struct doctor_signal reset_missing_confirm[] = {
 	{DOCTOR_RESET_NONE, 85, NULL, "QEMU found no way to reset the device."},
 	{DOCTOR_RESET_METHOD_BAD, 70, NULL, "The reset method that was asked for is refused."},
+	{DOCTOR_RESET_VENDOR, 65, vendor_failed,
+	 "The reset made for this card (vendor-reset) failed: the card does not listen."},
 	{DOCTOR_RESET_ENOTTY, 55, NULL,
 	 "The device has a reset file, and none of its methods works (ENOTTY)."},
 	{DOCTOR_RESET_PVE_WARNING, 45, NULL, "Proxmox could not reset the device."},

@@ -33,6 +33,37 @@ static void test_join_fault_whose_reason_never_comes_stays_a_fact(void)
 	parsed_free(&p);
 }
 
+static void test_join_wrapped_faults(void)
+{
+	struct parsed p;
+
+	parse(&p, "DMAR: [DMA Write] Request device [3a:00.0] PASID ffffffff \n"
+		  "fault addr 7d300000 [fault reason 05] PTE Write access is not set\n"
+		  "igb 0000:3b:00.0: AMD-Vi: Event logged [IO_PAGE_FAULT domain=0x0011\n"
+		  "address=0xa91c4000 flags=0x0020]\n");
+	ASSERT_EQ(p.facts.count, 2);
+	EXPECT_EQ(p.facts.fact[0].address, 0x7d300000);
+	EXPECT_EQ(p.facts.fact[0].reason, 5);
+	EXPECT(p.facts.fact[0].write);
+	EXPECT_EQ(p.facts.fact[1].address, 0xa91c4000);
+	EXPECT_EQ(p.facts.fact[1].device.bus, 0x3b);
+	EXPECT_EQ(p.facts.fact[1].reason, 0x20);
+	EXPECT(p.facts.fact[1].has_write && p.facts.fact[1].write);
+	parsed_free(&p);
+}
+
+/* Address 0 would be a lie, and the reason of another IOMMU's fault another. */
+static void test_join_half_of_a_wrapped_fault_is_none(void)
+{
+	struct parsed p;
+
+	parse(&p, "DMAR: [DMA Write NO_PASID] Request device [3a:00.0]\n"
+		  "address=0xa91c4000 flags=0x0020]\n"
+		  "usb 1-1: new device\n");
+	EXPECT_EQ(p.facts.count, 0);
+	parsed_free(&p);
+}
+
 #define NODE "[    3.5] arm-smmu-v3 fe0.iommu: "
 
 static void test_join_smmu_words_are_one_fact(void)
@@ -217,6 +248,8 @@ int main(void)
 {
 	RUN(test_join_old_two_line_faults);
 	RUN(test_join_fault_whose_reason_never_comes_stays_a_fact);
+	RUN(test_join_wrapped_faults);
+	RUN(test_join_half_of_a_wrapped_fault_is_none);
 	RUN(test_join_smmu_words_are_one_fact);
 	RUN(test_join_smmu_words_and_text_count_once);
 	RUN(test_join_group_list_has_members);
