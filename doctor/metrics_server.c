@@ -265,7 +265,7 @@ static void answer_request(struct metrics_server *server, struct client *client)
 	client->request[strcspn(client->request, "\r\n")] = '\0';
 	method = strtok_r(client->request, " ", &save);
 	path = strtok_r(NULL, " ", &save);
-	if (!method || !path || strncmp(save, "HTTP/1.", 7) != 0) {
+	if (!method || !path || !save || strncmp(save, "HTTP/1.", 7) != 0) {
 		answer_text(client, "400 Bad Request", "This is no request of HTTP/1.\n", true);
 		return;
 	}

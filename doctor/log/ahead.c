@@ -14,6 +14,7 @@
 struct block {
 	bool ready; /* filled and searched, the reader's to look at; under lock */
 	bool taken; /* by a thread; under lock */
+	off_t at;   /* in the file */
 	ssize_t size;
 	size_t hits, searched;
 	uint32_t hit[AHEAD_HITS_MAX];
@@ -23,13 +24,13 @@ struct block {
 struct ahead {
 	int fd;
 	const struct prefilter *filter;
-	pthread_mutex_t
-		reading;      /* held over read(): blocks get their numbers in the file's order */
+	off_t start;
 	pthread_mutex_t lock; /* the fields below, and those of blocks that say so */
 	pthread_cond_t moved;
-	uint64_t next; /* number of the block that is read next; under reading */
+	uint64_t next; /* number of the block that is read next */
 	uint64_t out;  /* of the one that the caller has, or has yet to get */
 	bool has_out;
+	bool last;  /* the caller has had the one with the file's end; the caller's own */
 	bool ended; /* no more to be read */
 	bool stop;
 	unsigned int threads;
@@ -58,50 +59,45 @@ static void search(const struct ahead *ahead, struct block *block)
 	block->searched = at;
 }
 
-/* reading is held. Return: the block to fill, NULL when there is nothing more to do. */
+/* Return: the block to fill, NULL when there is nothing more to do. */
 static struct block *take(struct ahead *ahead)
-{
-	struct block *block = ahead->block[ahead->next % ahead->blocks];
-
-	pthread_mutex_lock(&ahead->lock);
-	while (!ahead->stop && !ahead->ended && (block->taken || block->ready))
-		pthread_cond_wait(&ahead->moved, &ahead->lock);
-	if (ahead->stop || ahead->ended)
-		block = NULL;
-	else
-		block->taken = true;
-	pthread_mutex_unlock(&ahead->lock);
-	if (block)
-		ahead->next++;
-	return block;
-}
-
-static ssize_t read_block(int fd, char *data)
-{
-	ssize_t got;
-
-	do {
-		got = read(fd, data, AHEAD_BLOCK_BYTES);
-	} while (got < 0 && errno == EINTR);
-	return got < 0 ? -errno : got;
-}
-
-static struct block *read_next(struct ahead *ahead)
 {
 	struct block *block;
 
-	pthread_mutex_lock(&ahead->reading);
-	block = take(ahead);
-	if (block) {
-		block->size = read_block(ahead->fd, block->data);
-		if (block->size <= 0) {
-			pthread_mutex_lock(&ahead->lock);
-			ahead->ended = true;
-			pthread_mutex_unlock(&ahead->lock);
-		}
+	pthread_mutex_lock(&ahead->lock);
+	for (;;) {
+		block = ahead->block[ahead->next % ahead->blocks];
+		if (ahead->stop || ahead->ended || (!block->taken && !block->ready))
+			break;
+		pthread_cond_wait(&ahead->moved, &ahead->lock);
 	}
-	pthread_mutex_unlock(&ahead->reading);
+	if (ahead->stop || ahead->ended) {
+		block = NULL;
+	} else {
+		block->taken = true;
+		block->at = ahead->start + (off_t)(ahead->next++ * AHEAD_BLOCK_BYTES);
+	}
+	pthread_mutex_unlock(&ahead->lock);
 	return block;
+}
+
+/* Less than a block's bytes: the file ends there. Return: bytes, or a negative errno. */
+static ssize_t read_block(int fd, char *data, off_t at)
+{
+	size_t have = 0;
+	ssize_t got;
+
+	while (have < AHEAD_BLOCK_BYTES) {
+		got = pread(fd, data + have, AHEAD_BLOCK_BYTES - have, at + (off_t)have);
+		if (got < 0 && errno == EINTR)
+			continue;
+		if (got < 0)
+			return -errno;
+		if (!got)
+			break;
+		have += (size_t)got;
+	}
+	return (ssize_t)have;
 }
 
 static void *work(void *arg)
@@ -109,10 +105,12 @@ static void *work(void *arg)
 	struct ahead *ahead = arg;
 	struct block *block;
 
-	while ((block = read_next(ahead))) {
+	while ((block = take(ahead))) {
+		block->size = read_block(ahead->fd, block->data, block->at);
 		if (block->size > 0)
 			search(ahead, block);
 		pthread_mutex_lock(&ahead->lock);
+		ahead->ended |= block->size < (ssize_t)AHEAD_BLOCK_BYTES;
 		block->taken = false;
 		block->ready = true;
 		pthread_cond_broadcast(&ahead->moved);
@@ -155,16 +153,17 @@ static void start_threads(struct ahead *ahead, unsigned int count)
 struct ahead *ahead_create(int fd, const struct prefilter *filter)
 {
 	unsigned int threads = processors();
+	off_t start = lseek(fd, 0, SEEK_CUR);
 	struct ahead *ahead;
 
-	if (threads < 2)
+	if (threads < 2 || start < 0)
 		return NULL;
 	ahead = calloc(1, sizeof(*ahead));
 	if (!ahead)
 		return NULL;
 	ahead->fd = fd;
+	ahead->start = start;
 	ahead->filter = filter;
-	pthread_mutex_init(&ahead->reading, NULL);
 	pthread_mutex_init(&ahead->lock, NULL);
 	pthread_cond_init(&ahead->moved, NULL);
 	if (make_blocks(ahead, 2 * threads + 2))
@@ -189,7 +188,6 @@ void ahead_destroy(struct ahead *ahead)
 		free(ahead->block[--ahead->blocks]);
 	pthread_cond_destroy(&ahead->moved);
 	pthread_mutex_destroy(&ahead->lock);
-	pthread_mutex_destroy(&ahead->reading);
 	free(ahead);
 }
 
@@ -197,6 +195,8 @@ struct ahead_block ahead_next(struct ahead *ahead)
 {
 	struct block *block;
 
+	if (ahead->last)
+		return (struct ahead_block){.data = ""};
 	pthread_mutex_lock(&ahead->lock);
 	if (ahead->has_out) {
 		ahead->block[ahead->out++ % ahead->blocks]->ready = false;
@@ -207,6 +207,7 @@ struct ahead_block ahead_next(struct ahead *ahead)
 	while (!block->ready)
 		pthread_cond_wait(&ahead->moved, &ahead->lock);
 	pthread_mutex_unlock(&ahead->lock);
+	ahead->last = block->size < (ssize_t)AHEAD_BLOCK_BYTES;
 	return (struct ahead_block){block->data, block->size, block->hit, block->hits,
 				    block->searched};
 }

@@ -100,7 +100,7 @@ static const char *kind_text(enum doctor_fact_kind kind, char text[64])
 	const char *name = doctor_fact_name(kind);
 	size_t i;
 
-	for (i = 0; name[i] && i < 63; i++)
+	for (i = 0; i < 63 && name[i]; i++)
 		text[i] = name[i] >= 'A' && name[i] <= 'Z' ? (char)(name[i] | 0x20) : name[i];
 	text[i] = '\0';
 	return text;
